@@ -1,0 +1,195 @@
+package scan
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"kiyome/scan/mime"
+)
+
+// Spool takes a message in. Small messages lie in memory (a sealed memfd), large
+// ones in an unlinked file.
+type Spool struct {
+	dir    string
+	limit  int64
+	file   *os.File
+	size   int64
+	bareLF int64
+	lastCR bool
+	onDisk bool
+}
+
+// spoolMemory is the size in bytes up to which a message stays in memory.
+// With 64 sessions that is 64 MiB at the most.
+const spoolMemory = 1 << 20
+
+// NewSpool starts a spool. Messages larger than 1 MiB go to an unlinked file in dir.
+func NewSpool(dir string) (*Spool, error) {
+	fd, err := unix.MemfdCreate("message", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	return &Spool{dir: dir, limit: spoolMemory, file: os.NewFile(uintptr(fd), "message")}, nil
+}
+
+// Write adds bytes to the message.
+func (s *Spool) Write(b []byte) (int, error) {
+	if !s.onDisk && s.size+int64(len(b)) > s.limit {
+		if err := s.toDisk(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := s.file.Write(b)
+	s.countBareLF(b[:n])
+	s.size += int64(n)
+	if err != nil {
+		return n, fmt.Errorf("spool: %w", err)
+	}
+	return n, nil
+}
+
+// Close drops a message that was not finished.
+func (s *Spool) Close() error { return s.file.Close() }
+
+// countBareLF counts the line feeds in b without a carriage return before them.
+func (s *Spool) countBareLF(b []byte) {
+	for at := 0; at < len(b); {
+		i := bytes.IndexByte(b[at:], '\n')
+		if i < 0 {
+			break
+		}
+		at += i
+		if at == 0 && !s.lastCR || at > 0 && b[at-1] != '\r' {
+			s.bareLF++
+		}
+		at++
+	}
+	if len(b) > 0 {
+		s.lastCR = b[len(b)-1] == '\r'
+	}
+}
+
+// toDisk moves what there is into an unlinked file.
+func (s *Spool) toDisk() error {
+	fd, err := unix.Open(s.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return fmt.Errorf("spool: %w", &os.PathError{Op: "open", Path: s.dir, Err: err})
+	}
+	disk := os.NewFile(uintptr(fd), "message")
+	if err := sendfile(disk, s.file, 0, s.size); err != nil {
+		disk.Close()
+		return fmt.Errorf("spool: %w", err)
+	}
+	s.file.Close()
+	s.file, s.onDisk = disk, true
+	return nil
+}
+
+// Message ends the spool and gives the message, which now owns the bytes.
+func (s *Spool) Message() (*Message, error) {
+	m := &Message{file: s.file, size: s.size, bareLF: s.bareLF}
+	if s.onDisk {
+		// The worker must not be able to write: it gets a descriptor opened for reading.
+		f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", s.file.Fd()))
+		if err != nil {
+			return nil, fmt.Errorf("spool: %w", err)
+		}
+		s.file.Close()
+		m.file = f
+		return m, nil
+	}
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(s.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return nil, fmt.Errorf("spool: seal: %w", err)
+	}
+	return m, nil
+}
+
+// Message is a message as it came: bytes behind a descriptor that nobody can
+// write to. It is safe for concurrent use.
+type Message struct {
+	file   *os.File
+	size   int64
+	bareLF int64
+	digest struct {
+		once sync.Once
+		sum  [sha256.Size]byte
+		err  error
+	}
+}
+
+// NewMessage makes a message of bytes: for tests and commands.
+func NewMessage(raw []byte) (*Message, error) {
+	s, err := NewSpool(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Write(raw); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s.Message()
+}
+
+// File is the descriptor: for a process that maps it. It stays the message's.
+func (m *Message) File() *os.File { return m.file }
+
+// Size is the length in bytes.
+func (m *Message) Size() int64 { return m.size }
+
+// BareLF is the number of line feeds that have no carriage return before them.
+func (m *Message) BareLF() int64 { return m.bareLF }
+
+// ReadAt implements io.ReaderAt.
+func (m *Message) ReadAt(b []byte, off int64) (int, error) { return m.file.ReadAt(b, off) }
+
+// Digest is the SHA-256 of the bytes, computed when it is first asked for.
+func (m *Message) Digest() ([sha256.Size]byte, error) {
+	m.digest.once.Do(func() {
+		h := sha256.New()
+		_, m.digest.err = io.Copy(h, io.NewSectionReader(m.file, 0, m.size))
+		h.Sum(m.digest.sum[:0])
+	})
+	return m.digest.sum, m.digest.err
+}
+
+// WriteRange writes the bytes of [start, end) to w; within the kernel when w is a file.
+func (m *Message) WriteRange(w io.Writer, start, end int64) error {
+	if f, ok := w.(*os.File); ok {
+		return sendfile(f, m.file, start, end-start)
+	}
+	n, err := io.Copy(w, io.NewSectionReader(m.file, start, end-start))
+	if err == nil && n != end-start {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Close gives the bytes back.
+func (m *Message) Close() error { return m.file.Close() }
+
+// Keep gives the ranges of a message of size bytes that a cut leaves.
+func Keep(size int64, cut []mime.Range) []mime.Range { panic("not built yet") }
+
+// sendfile copies n bytes of src from off to the end of dst.
+func sendfile(dst, src *os.File, off, n int64) error {
+	for n > 0 {
+		k, err := unix.Sendfile(int(dst.Fd()), int(src.Fd()), &off, int(min(n, 1<<30)))
+		switch {
+		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN):
+		case err != nil:
+			return os.NewSyscallError("sendfile", err)
+		case k == 0:
+			return io.ErrUnexpectedEOF
+		}
+		n -= int64(max(k, 0))
+	}
+	return nil
+}

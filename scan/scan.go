@@ -1,0 +1,67 @@
+// Package scan looks for malware in a message.
+//
+// A message is taken apart layer by layer: the parts of its MIME, the
+// containers attached to them, the containers in those. Every object is matched
+// against the rules. What cannot be read is noted in the Verdict and never
+// stops the rest. The Verdict also says what to cut out so that the rest can be
+// delivered, and that the cut was proved. Nothing is written under a name that
+// comes from a message.
+package scan
+
+import (
+	"kiyome/scan/mime"
+)
+
+// Outcome is what the mailbox gets of a message that was scanned.
+type Outcome string
+
+// The outcomes of a scan. Untouched is not among them: it is for mailboxes
+// whose mail is not scanned.
+const (
+	Clean      Outcome = "clean"       // the message as it came
+	Cleaned    Outcome = "cleaned"     // the message less Verdict.Cut, and the report
+	ReportOnly Outcome = "report only" // the report
+)
+
+// Verdict is what a scan found.
+type Verdict struct {
+	Outcome   Outcome      `json:"outcome"`
+	Findings  []Finding    `json:"findings,omitempty"`
+	Unchecked []Unchecked  `json:"unchecked,omitempty"`
+	Cut       []mime.Range `json:"cut,omitempty"`    // ascending, disjoint; only when Cleaned
+	Why       string       `json:"why,omitempty"`    // why nothing could be cut, when ReportOnly
+	Noted     []Finding    `json:"noted,omitempty"`  // matches of rules that never cut: for the log
+	Odd       []string     `json:"odd,omitempty"`    // what mail programs may read differently
+	Signed    bool         `json:"signed,omitempty"` // a signature covers what was cut: it no longer verifies
+	Rules     string       `json:"rules"`            // version of the rules
+	Objects   int          `json:"objects"`          // distinct objects matched
+	Bytes     int64        `json:"bytes"`            // their bytes
+}
+
+// Finding is one detected object.
+type Finding struct {
+	Malware string     `json:"malware"`
+	Rule    string     `json:"rule,omitempty"`   // set/rule
+	Name    string     `json:"name,omitempty"`   // decoded file name of the attachment; "" for a body
+	Path    []string   `json:"path,omitempty"`   // names of the containers that lead to the object, the attachment's first
+	Part    string     `json:"part"`             // section number of the part that holds it
+	Body    bool       `json:"body,omitempty"`   // in the text that a mail program shows as the message
+	SHA256  string     `json:"sha256,omitempty"` // of the object, hex
+	Range   mime.Range `json:"range"`            // what to cut to be rid of it; empty when it cannot be cut
+	Policy  string     `json:"policy,omitempty"` // nothing was matched: the operator's policy cuts what is "encrypted", "damaged", …
+}
+
+// Unchecked is something that was not read, or not to its end.
+type Unchecked struct {
+	Reason string   `json:"reason"` // "encrypted", "damaged", "unsupported", "limit: time", "scan error", "rules", "worker"
+	Detail string   `json:"detail,omitempty"`
+	Name   string   `json:"name,omitempty"`
+	Path   []string `json:"path,omitempty"`
+	Part   string   `json:"part"`
+}
+
+// Policy is what happens to what could not be checked.
+type Policy struct {
+	Encrypted string // "deliver" or "cut": for want of a password
+	Unchecked string // "deliver" or "cut": damaged, unknown, over a limit, time out, scan error
+}
