@@ -1,0 +1,169 @@
+package accounts
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// errUnchanged ends a change that would change nothing; callers never see it.
+var errUnchanged = errors.New("nothing to change")
+
+// Add makes an account without services, or reopens a closed one, whose ledger
+// goes on. Settings that are not given are the defaults, for a reopened one too.
+// Errors: ErrExists, ErrMalformed, ErrSetting.
+func (db *DB) Add(n NewAccount) (Account, error) {
+	address, err := ParseAddress(n.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	a := Account{Address: address, Owner: n.Owner, Language: n.Language, Maildir: n.Maildir, Forward: n.Forward, NoCopy: n.NoCopy}
+	if a.Language == "" {
+		a.Language = "ja"
+	}
+	if a.Maildir == "" {
+		if a.Maildir, err = ExpandPath(db.options.Path, address); err != nil {
+			return Account{}, err
+		}
+	}
+	if err := a.validate(); err != nil {
+		return Account{}, err
+	}
+	return db.enter(address, func(now Account, at time.Time) (Event, error) {
+		if now.Address != "" && now.Closed.IsZero() {
+			return Event{}, fmt.Errorf("%s: %w", address, ErrExists)
+		}
+		return Event{Kind: Added, By: n.By, Effective: at, Settings: a.settings()}, nil
+	})
+}
+
+// Change applies one transition: Subscribed, Paused, Resumed, Cancelled or
+// Closed (without a service). at is when it takes effect; the zero time means
+// now. It may lie in the future: until then the account stays as it is, and a
+// cancel or close entered meanwhile revokes it. It may lie in the past, if all
+// that was entered since is still possible. Errors: ErrUnknown, or
+// ErrTransition with a sentence that says what stands in the way.
+func (db *DB) Change(address string, k Kind, s Service, at time.Time, by string) (Account, error) {
+	address, err := ParseAddress(address)
+	if err != nil {
+		return Account{}, err
+	}
+	switch {
+	case !slices.Contains([]Kind{Subscribed, Paused, Resumed, Cancelled, Closed}, k):
+		return Account{}, fmt.Errorf("%s: %w: %.40q is not a change of state", address, ErrTransition, k)
+	case k == Closed && s != "":
+		return Account{}, fmt.Errorf("%s: %w: an account is closed with all its services", address, ErrTransition)
+	case !at.IsZero() && !sensible(at):
+		return Account{}, fmt.Errorf("%s: %w: not in the year %d", address, ErrTransition, at.Year())
+	}
+	return db.enter(address, func(now Account, entered time.Time) (Event, error) {
+		if now.Address == "" {
+			return Event{}, fmt.Errorf("%s: %w", address, ErrUnknown)
+		}
+		effective := at.UTC().Round(0)
+		if at.IsZero() {
+			effective = entered
+		}
+		return Event{Kind: k, Service: s, By: by, Effective: effective}, nil
+	})
+}
+
+// sensible reports whether t can be a time of the ledger, and be written as JSON.
+func sensible(t time.Time) bool { return 1970 <= t.Year() && t.Year() <= 9998 }
+
+// Set changes settings; nil fields stay. Without a difference nothing is
+// entered. Errors: ErrUnknown, ErrMalformed, ErrSetting, and ErrTransition for a
+// closed account.
+func (db *DB) Set(address string, c Settings, by string) (Account, error) {
+	address, err := ParseAddress(address)
+	if err != nil {
+		return Account{}, err
+	}
+	return db.enter(address, func(now Account, at time.Time) (Event, error) {
+		if now.Address == "" {
+			return Event{}, fmt.Errorf("%s: %w", address, ErrUnknown)
+		}
+		if err := c.applyTo(now).validate(); err != nil {
+			return Event{}, err
+		}
+		changed, note := c.difference(now)
+		if note == "" && now.Closed.IsZero() {
+			return Event{}, errUnchanged
+		}
+		return Event{Kind: Changed, By: by, Effective: at, Settings: &changed, Note: note}, nil
+	})
+}
+
+// enter appends one event to the ledger of an address: the one that make gives
+// for the account as it is now, which is the zero Account if there is none.
+func (db *DB) enter(address string, make func(now Account, at time.Time) (Event, error)) (Account, error) {
+	var after Account
+	err := db.update(func(tx *bolt.Tx) error {
+		r, events, err := ledger(tx, address)
+		if err != nil {
+			return err
+		}
+		at := db.now()
+		if n := len(events); n > 0 && events[n-1].At.After(at) {
+			at = events[n-1].At // the clock was put back: the ledger keeps its order
+		}
+		after = r.at(at)
+		e, err := make(after, at)
+		if err != nil {
+			return err
+		}
+		e.Address, e.At, e.By = address, at, entered(e.By)
+		r, err = appendEvents(tx, events, e)
+		after = r.at(at)
+		return err
+	})
+	if err != nil && !errors.Is(err, errUnchanged) {
+		return Account{}, err
+	}
+	return after, nil
+}
+
+// ledger gives the record and the events of an address; both are empty if there is no account.
+func ledger(tx *bolt.Tx, address string) (record, []Event, error) {
+	r, err := find(tx, address)
+	if errors.Is(err, ErrUnknown) {
+		return record{}, nil, nil
+	}
+	if err != nil {
+		return record{}, nil, err
+	}
+	events, err := history(tx, r)
+	return r, events, err
+}
+
+// appendEvents writes fresh events after those that an account has, and its new
+// record. They are possible together, or nothing is to be committed.
+func appendEvents(tx *bolt.Tx, events []Event, fresh ...Event) (record, error) {
+	all, index := tx.Bucket(bucketEvents), tx.Bucket(bucketLedger)
+	for i := range fresh {
+		seq, err := all.NextSequence()
+		if err != nil {
+			return record{}, err
+		}
+		fresh[i].Seq = seq
+	}
+	r, err := fold(slices.Concat(events, fresh))
+	if err != nil {
+		return record{}, err
+	}
+	address := r.account.Address
+	for _, e := range fresh {
+		key := eventKey(e.Seq)
+		value, err := sealEvent(key, e)
+		if err != nil {
+			return record{}, err
+		}
+		if err := errors.Join(all.Put(key, value), index.Put(append(ledgerPrefix(address), key...), nil)); err != nil {
+			return record{}, err
+		}
+	}
+	return r, tx.Bucket(bucketAccounts).Put([]byte(address), sealRecord(r))
+}

@@ -1,0 +1,165 @@
+package accounts
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A record is what the database keeps beside the ledger: the account as it was
+// when the last event was entered, and what was then still to come.
+type record struct {
+	account Account
+	pending []Event // in the order in which they take effect; Kind, Service and Effective only
+	events  uint64  // how many the ledger has: a lost index entry is noticed
+}
+
+// at gives the account as it is at a time, without writing.
+func (r *record) at(now time.Time) Account {
+	a := r.account
+	for _, e := range r.pending {
+		if e.Effective.After(now) {
+			break
+		}
+		next, why := apply(a, e)
+		if why != "" { // fold let none of these through
+			continue
+		}
+		a = next
+	}
+	return a
+}
+
+// fold computes a record from all events of one account, in the order of Seq.
+// It is the one place that knows what an account's history means: changes,
+// Check and Import all ask it. An event that is not possible where it stands
+// makes it fail with ErrTransition.
+func fold(events []Event) (record, error) {
+	if len(events) == 0 {
+		return record{}, fmt.Errorf("an account without events: %w", ErrDamaged)
+	}
+	newest := events[len(events)-1]
+	ordered := slices.SortedStableFunc(slices.Values(events), func(a, b Event) int {
+		return cmp.Or(a.Effective.Compare(b.Effective), cmp.Compare(a.Seq, b.Seq))
+	})
+	r := record{events: uint64(len(events))}
+	var state Account
+	var ends []Event
+	for _, e := range ordered {
+		if revoked(ends, e) {
+			continue
+		}
+		next, why := apply(state, e)
+		if why != "" {
+			return record{}, impossible(newest, e, why)
+		}
+		state = next
+		if e.Kind == Cancelled || e.Kind == Closed {
+			ends = append(ends, e)
+		}
+		if e.Effective.After(newest.At) {
+			r.pending = append(r.pending, Event{Kind: e.Kind, Service: e.Service, Effective: e.Effective})
+		} else {
+			r.account = state
+		}
+	}
+	if r.account.Address == "" {
+		return record{}, fmt.Errorf("%s: %w: it would begin in the future", newest.Address, ErrTransition)
+	}
+	return r, nil
+}
+
+// revoked reports whether e had not yet taken effect when a cancel or close,
+// entered after it but effective no later, took away what it applied to: who cancels today
+// means that the pause entered for next month is off, even if he subscribes
+// again tomorrow.
+func revoked(ends []Event, e Event) bool {
+	return slices.ContainsFunc(ends, func(end Event) bool {
+		return end.Seq > e.Seq && e.Effective.After(end.At) && (end.Kind == Closed || end.Service == e.Service)
+	})
+}
+
+// impossible says why in a sentence: about the new event itself, or about an
+// older one that it would make impossible.
+func impossible(newest, e Event, why string) error {
+	if e.Seq == newest.Seq {
+		return fmt.Errorf("%s: %w: %s", newest.Address, ErrTransition, why)
+	}
+	return fmt.Errorf("%s: %w: then %q of %s, entered by %s, could not be: %s",
+		newest.Address, ErrTransition, e.Kind, e.Effective.Format(time.RFC3339), e.By, why)
+}
+
+// apply gives the account after an event, or the reason why it cannot be.
+func apply(a Account, e Event) (Account, string) {
+	open := a.Address != "" && a.Closed.IsZero()
+	switch {
+	case e.Kind == Added && open:
+		return a, "the account exists already"
+	case e.Kind != Added && a.Address == "":
+		return a, "the account was not added until later"
+	case e.Kind != Added && !open:
+		return a, "the account is closed since " + a.Closed.Format(time.RFC3339)
+	}
+	switch e.Kind {
+	case Added:
+		if a.Address == "" {
+			a.Address, a.Added = e.Address, e.Effective
+		}
+		a.Closed = time.Time{}
+		return e.Settings.applyTo(a), ""
+	case Changed:
+		return e.Settings.applyTo(a), ""
+	case Closed:
+		a.Closed = e.Effective
+		for _, s := range []*State{&a.Inbound, &a.Outbound} {
+			if s.Subscribed {
+				*s = State{Since: e.Effective}
+			}
+		}
+		return a, ""
+	}
+	var why string
+	switch e.Service {
+	case Inbound:
+		a.Inbound, why = a.Inbound.after(e)
+	case Outbound:
+		a.Outbound, why = a.Outbound.after(e)
+	default:
+		why = fmt.Sprintf("there is no service %.40q", e.Service)
+	}
+	return a, why
+}
+
+// after gives the state of the event's service after it, or why it cannot be.
+func (s State) after(e Event) (State, string) {
+	next := State{Subscribed: true, Since: e.Effective}
+	switch e.Kind {
+	case Subscribed:
+		if s.Subscribed {
+			return s, string(e.Service) + " is subscribed already"
+		}
+	case Cancelled:
+		if !s.Subscribed {
+			return s, string(e.Service) + " is not subscribed"
+		}
+		next.Subscribed = false
+	case Paused:
+		switch {
+		case e.Service == Outbound:
+			return s, "outbound cannot be paused, only cancelled"
+		case !s.Subscribed:
+			return s, string(e.Service) + " is not subscribed"
+		case s.Paused:
+			return s, string(e.Service) + " is paused already"
+		}
+		next.Paused = true
+	case Resumed:
+		if !s.Paused {
+			return s, string(e.Service) + " is not paused"
+		}
+	default:
+		return s, fmt.Sprintf("there is no change %.40q", e.Kind)
+	}
+	return next, ""
+}
