@@ -1,11 +1,27 @@
 // Package store puts messages into Maildirs: a message is there whole and
 // durable, or it is not there.
+//
+// A delivery is written once into the tmp folder of the first recipient's
+// Maildir and synced there; every recipient gets hard links in new, followed by
+// a sync of that folder. Recipients whose Maildir cannot be linked to (another
+// file system) get a copy. The package only adds to Maildirs: reading them,
+// moving mail from new to cur and counting quota are the work of the POP and
+// IMAP server, and nothing of its files is touched.
 package store
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Errors that callers tell apart. Each comes wrapped with the place and the system's own words.
@@ -17,74 +33,99 @@ var (
 
 // Content is the bytes of one message.
 type Content interface {
-	io.WriterTo         // writes all of it; called once for each file that has to be made
+	// WriterTo writes all of it; called once for each file that has to be made. It is
+	// given an *os.File, so that it may copy within the kernel.
+	io.WriterTo
 	Size() int64        // bytes
 	VirtualSize() int64 // bytes with every line end counted as CRLF: Dovecot's W=
 }
 
 // Options configures a Store.
 type Options struct {
-	Hostname string // part of file names; "/" and ":" are escaped
-	Root     string // Maildirs lie below this folder; missing folders below it are made; "" allows no making
+	Hostname string // part of file names; "/", ":" and whatever else could be misread there are escaped
+
+	// Root is the folder that Maildirs lie below; missing folders below it are
+	// made, itself never (it may be a disk that is not mounted). "" allows no
+	// making, and Maildirs anywhere. Paths are compared as they are written: a
+	// symbolic link below Root is followed wherever it leads, as the POP and IMAP
+	// server does, for that is how mailboxes are moved to another disk.
+	Root string
 }
 
 // Store writes Maildirs. It is safe for concurrent use.
-type Store struct{}
+type Store struct {
+	files fileLayer
+	now   func() time.Time
+	root  string
+	host  string // escaped
+	token string // marks the tmp files of this Store: CleanTmp spares them
 
-// New makes a Store.
-func New(o Options) *Store { panic("not built yet") }
-
-// Prepare makes a delivery of contents, in the order in which they are to show
-// (a report before its message). Nothing is written before the first To.
-func (s *Store) Prepare(contents ...Content) *Delivery { panic("not built yet") }
-
-// Delivery puts the same contents into the Maildirs of any number of
-// recipients: written and synced once, hard-linked for the others.
-// It is used by one goroutine.
-type Delivery struct{}
-
-// To delivers into one Maildir. When it returns nil, every content is durable
-// and visible there; else none is visible and no file of ours is left, or the
-// error says otherwise (errors.As with *PartialError).
-func (d *Delivery) To(maildir string) error { panic("not built yet") }
-
-// Close removes what is left in tmp. It must be called once.
-func (d *Delivery) Close() error { panic("not built yet") }
-
-// PartialError says that the first Done contents are visible although To
-// failed: a retry must not deliver them again.
-type PartialError struct {
-	Done int
-	Err  error
+	names   atomic.Uint64 // names given out
+	makers  atomic.Int32  // deliveries that are making folders, or waiting to
+	folders sync.Mutex    // held while folders are made and synced
 }
 
-func (e *PartialError) Error() string { return e.Err.Error() }
+// New makes a Store.
+func New(o Options) *Store {
+	s := &Store{
+		files: system{},
+		now:   time.Now,
+		host:  escapeHost(o.Hostname),
+		token: fmt.Sprintf("%016x", rand.Uint64()),
+	}
+	if o.Root != "" {
+		s.root = filepath.Clean(o.Root)
+	}
+	return s
+}
 
-// Unwrap gives the cause.
-func (e *PartialError) Unwrap() error { return e.Err }
+// Prepare makes a delivery of contents that several recipients share, in the
+// order in which they are to show. Nothing is written before the first To.
+func (s *Store) Prepare(contents ...Content) *Delivery {
+	return &Delivery{store: s, contents: contents}
+}
 
-// Memory is a durable set of keys that are forgotten after a while: which
-// recipients already have a message whose reply was lost, which messages ended
-// a worker. It is safe for concurrent use. An empty Memory costs a look-up nothing.
-type Memory struct{}
-
-// OpenMemory reads the set kept in dir, which is made when missing. Keys older
-// than keep are dropped.
-func OpenMemory(dir string, keep time.Duration) (*Memory, error) { panic("not built yet") }
-
-// Add makes key durable, with a small value. Adding again replaces the value.
-func (m *Memory) Add(key [32]byte, value string) error { panic("not built yet") }
-
-// Get gives the value of a key.
-func (m *Memory) Get(key [32]byte) (value string, ok bool) { panic("not built yet") }
-
-// Remove forgets a key.
-func (m *Memory) Remove(key [32]byte) error { panic("not built yet") }
-
-// Len is the number of keys: 0 means that no look-up is worth its digest.
-func (m *Memory) Len() int { panic("not built yet") }
-
-// CleanTmp removes files of our own names from the tmp folder of a Maildir that a crash left: older than age.
+// CleanTmp removes files of our own names from the tmp folder of a Maildir
+// that a crash left: those that were last written longer than age ago. Files
+// of this Store are spared whatever their age, since a clock that was set
+// forward makes those of a running delivery look old. A Maildir that is not
+// there has nothing to remove.
 func (s *Store) CleanTmp(maildir string, age time.Duration) (removed int, err error) {
-	panic("not built yet")
+	if err := s.checkPlace(maildir); err != nil {
+		return 0, err
+	}
+	tmp := filepath.Join(maildir, "tmp")
+	entries, err := os.ReadDir(tmp)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, fmt.Errorf("clean tmp: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), tmpPrefix) || strings.HasPrefix(e.Name(), tmpPrefix+s.token) {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() || s.now().Sub(info.ModTime()) <= age {
+			continue // an error: it has gone meanwhile
+		}
+		if err := s.files.unlink(filepath.Join(tmp, e.Name())); err != nil {
+			errs = append(errs, fmt.Errorf("clean tmp: %w", err))
+			continue
+		}
+		removed++
+	}
+	return removed, errors.Join(errs...)
+}
+
+// classify adds to an error of the system what callers tell apart.
+func classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("%w: %w", ErrQuota, err)
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EFBIG):
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
 }
