@@ -1,0 +1,337 @@
+package lmtp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxCommand  = 8 << 10         // bytes of a command line; RFC 5321, section 4.5.3.1.4, asks for 512 and what extensions add
+	dataBuffer  = 64 << 10        // bytes read at once within a message
+	writeLimit  = time.Minute     // for one reply to be taken
+	lingerLimit = 5 * time.Second // for a client that said QUIT to have read its replies
+)
+
+var errTooManySessions = errors.New("too many sessions")
+
+// listener counts connections and lays our layer under each.
+type listener struct {
+	net.Listener
+	server *Server
+}
+
+// Accept refuses with 421, and not with silence, what is over the limit.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: nc, server: l.server, buf: make([]byte, maxCommand)}
+		if err := l.server.register(c); err != nil {
+			nc.SetWriteDeadline(time.Now().Add(time.Second))
+			io.WriteString(nc, l.server.replies.line(err))
+			nc.Close()
+			continue
+		}
+		return c, nil
+	}
+}
+
+func (s *Server) register(c *conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing:
+		return errShutdown
+	case len(s.conns) >= s.Sessions:
+		return errTooManySessions
+	}
+	s.conns[c] = struct{}{}
+	s.open.Add(1)
+	return nil
+}
+
+func (s *Server) unregister(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.open.Done()
+}
+
+// conn is the connection as go-smtp sees it. It hands over one command line at a
+// time, so that nothing behind it has been read when the message begins; from
+// the 354 on it gives the bytes to the session (see readMessage), and go-smtp
+// is then fed the lone dot that it still waits for.
+type conn struct {
+	net.Conn
+	server *Server
+
+	buf  []byte // of what came and was not handed on: buf[r:w]
+	r, w int
+	mode mode
+	line bool     // the rest of a command line is still to be handed on
+	lhlo [][]byte // the reply to LHLO, held back until it is whole
+	last []byte   // verb of the command handed on last
+
+	// Replies to recipients that the client has not been seen to know.
+	unconfirmed *unconfirmed
+	piped       int // bytes that came before those replies were written
+
+	mu      sync.Mutex // of the two below
+	waiting bool       // for a command
+	closing bool       // the server shuts down
+
+	closed atomic.Bool
+}
+
+// mode is who reads.
+type mode int
+
+const (
+	commands mode = iota // go-smtp, line by line
+	message              // the session, with readMessage
+	dot                  // go-smtp, the end of the message
+	broken               // nobody: the message ended in the middle
+)
+
+// Read hands go-smtp the next command line, or what is left of it.
+func (c *conn) Read(b []byte) (int, error) {
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	switch c.mode {
+	case message:
+		return 0, errors.New("lmtp: the message is the session's to read")
+	case dot:
+		c.mode = commands
+		return copy(b, ".\r\n"), nil
+	case broken:
+		return 0, io.ErrUnexpectedEOF
+	}
+	if !c.line {
+		if err := c.nextCommand(); err != nil {
+			return 0, err
+		}
+	}
+	end := c.w
+	if i := bytes.IndexByte(c.buf[c.r:c.w], '\n'); i >= 0 {
+		end = c.r + i + 1
+	}
+	n := copy(b, c.buf[c.r:end])
+	c.line = c.buf[c.r+n-1] != '\n'
+	c.consume(n)
+	return n, nil
+}
+
+// nextCommand makes a whole command line stand at the head of the buffer.
+func (c *conn) nextCommand() error {
+	if c.unconfirmed != nil && c.piped < 0 {
+		c.piped = c.w - c.r
+	}
+	for bytes.IndexByte(c.buf[c.r:c.w], '\n') < 0 {
+		if c.w-c.r >= maxCommand {
+			return smtp.ErrTooLongLine
+		}
+		if err := c.fillCommand(); err != nil {
+			c.confirm(false)
+			return err
+		}
+	}
+	if c.piped <= 0 {
+		c.confirm(true)
+	}
+	c.last = bytes.ToUpper(firstWord(c.buf[c.r:c.w]))
+	if string(c.last) == "BDAT" {
+		// Its chunk follows unasked and must not be taken for commands.
+		c.confirm(false)
+		c.reply(errChunking)
+		return io.EOF
+	}
+	return nil
+}
+
+func firstWord(b []byte) []byte {
+	b = b[:min(len(b), 16)]
+	if i := bytes.IndexAny(b, " \t\r\n"); i >= 0 {
+		b = b[:i]
+	}
+	return bytes.Clone(b)
+}
+
+func (c *conn) consume(n int) {
+	c.r += n
+	c.piped = max(c.piped-n, 0)
+	if c.r == c.w {
+		c.r, c.w = 0, 0
+	}
+}
+
+// fillCommand reads more while a command is awaited: the one place where a
+// shutdown finds a client idle.
+func (c *conn) fillCommand() error {
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		c.reply(errShutdown)
+		return io.EOF
+	}
+	c.SetReadDeadline(time.Now().Add(c.server.IdleTimeout))
+	c.waiting = true
+	c.mu.Unlock()
+
+	err := c.fill()
+
+	c.mu.Lock()
+	c.waiting = false
+	closing := c.closing
+	c.mu.Unlock()
+	if closing && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.reply(errShutdown)
+		return io.EOF
+	}
+	return err
+}
+
+// wake makes a client that is idle hear of the shutdown; others hear of it at their next command.
+func (c *conn) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing = true
+	if c.waiting {
+		c.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// fill reads once into the free end of the buffer.
+func (c *conn) fill() error {
+	if c.r > 0 && c.w == len(c.buf) {
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
+	}
+	n, err := c.Conn.Read(c.buf[c.w:])
+	c.w += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// Write passes go-smtp's replies on. It is called with one line at a time.
+func (c *conn) Write(b []byte) (int, error) {
+	switch {
+	case string(c.last) == "LHLO" && len(b) > 3 && bytes.HasPrefix(b, []byte("250")):
+		if c.lhlo = append(c.lhlo, bytes.Clone(b)); b[3] == ' ' {
+			err := c.send(greeting(c.lhlo))
+			c.lhlo = nil
+			return len(b), err
+		}
+		return len(b), nil
+	case bytes.HasPrefix(b, []byte("354")):
+		c.mode = message
+	}
+	return len(b), c.send(b)
+}
+
+// greeting leaves out of the reply to LHLO what we do not want to be asked for:
+// CHUNKING, for go-smtp takes a chunk that a lost connection cut short for
+// whole; SIZE, for it reads sizes as 32 bits and we have no limit to tell.
+func greeting(lines [][]byte) []byte {
+	var kept [][]byte
+	for _, l := range lines {
+		switch string(bytes.ToUpper(firstWord(l[4:]))) {
+		case "CHUNKING", "SIZE":
+		default:
+			l[3] = '-'
+			kept = append(kept, l)
+		}
+	}
+	kept[len(kept)-1][3] = ' '
+	return bytes.Join(kept, nil)
+}
+
+// reply sends a line of our own, which ends the connection.
+func (c *conn) reply(err error) { c.send([]byte(c.server.replies.line(err))) }
+
+func (c *conn) send(b []byte) error {
+	c.SetWriteDeadline(time.Now().Add(writeLimit))
+	_, err := c.Conn.Write(b)
+	return err
+}
+
+// expectConfirmation keeps what was done until the client shows that it has heard of it.
+func (c *conn) expectConfirmation(u *unconfirmed) { c.unconfirmed, c.piped = u, -1 }
+
+// confirm settles what the client may not have heard of.
+func (c *conn) confirm(heard bool) {
+	if c.unconfirmed != nil {
+		c.unconfirmed.settle(heard)
+		c.unconfirmed = nil
+	}
+}
+
+// Close closes the connection. A client that sent QUIT along with its message
+// has given no sign yet that it read the replies: it is given a moment to.
+func (c *conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	if c.unconfirmed == nil {
+		defer c.server.unregister(c)
+		return c.Conn.Close()
+	}
+	go func() {
+		defer c.server.unregister(c)
+		c.confirm(c.lastWordsRead())
+		c.Conn.Close()
+	}()
+	return nil
+}
+
+// lastWordsRead reports whether the client read all that was sent and closed in order.
+func (c *conn) lastWordsRead() bool {
+	return c.drain() && c.socketError() == nil
+}
+
+// drain waits for the end of what the client sends.
+func (c *conn) drain() bool {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); !ok || w.CloseWrite() != nil {
+		return false
+	}
+	c.SetReadDeadline(time.Now().Add(lingerLimit))
+	_, err := io.Copy(io.Discard, io.LimitReader(c.Conn, 1<<20))
+	return err == nil
+}
+
+// socketError gives the error that the peer's kernel left on the socket: a
+// client that had gone answers our last bytes with a reset.
+func (c *conn) socketError() error {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var code int
+	if cerr := raw.Control(func(fd uintptr) {
+		code, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	}); cerr != nil {
+		return cerr
+	}
+	if err == nil && code != 0 {
+		err = syscall.Errno(code)
+	}
+	return err
+}

@@ -1,0 +1,211 @@
+// Package lmtp is the wire and the transaction: it takes a message in by LMTP
+// (RFC 2033), has it scanned at most once, and answers for each recipient when
+// the message lies in that recipient's mailbox.
+//
+// It is the only package that knows reply codes, and they stand in one table.
+// Commands and replies are go-smtp's; under it lies a connection layer of our
+// own, which takes the bytes of the message itself: fast, exact, and with
+// nothing but CRLF.CRLF as their end.
+package lmtp
+
+import (
+	"context"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"kiyome/accounts"
+	"kiyome/scan"
+	"kiyome/scan/report"
+	"kiyome/store"
+)
+
+// Accounts finds the account of a recipient: *accounts.DB is one.
+type Accounts interface {
+	// Lookup gives accounts.ErrUnknown or accounts.ErrMalformed for a recipient
+	// that there is not; any other error means that it cannot tell.
+	Lookup(address string) (accounts.Account, error)
+}
+
+// Scanner looks for malware: *worker.Pool and *scan.Engine are two.
+type Scanner interface {
+	// Scan gives a verdict. An error means that there is none, and that the MTA
+	// has to keep the message.
+	Scan(ctx context.Context, m *scan.Message) (*scan.Verdict, error)
+}
+
+// Reporter writes reports: *report.Writer is one.
+type Reporter interface {
+	// Report gives a whole message without trace headers.
+	Report(m report.Mail, v *scan.Verdict) ([]byte, error)
+}
+
+// Options configures a Server. What is marked optional may be left out.
+type Options struct {
+	Hostname string // in the greeting, in Received, in X-Virus-Scanned
+	Accounts Accounts
+	Scanner  Scanner
+	Store    *store.Store
+	Reports  Reporter
+	Memory   *store.Memory // deliveries whose reply was lost
+	Spool    string        // folder of the unlinked files that hold large messages
+
+	// Unknown gives the Maildir of a recipient without an account, if there is
+	// one to deliver to. Optional: without it such a recipient is refused.
+	Unknown func(address string) (maildir string, ok bool)
+
+	QuotaBounce bool          // answer 552, not 452, where a quota is exceeded
+	Delimiter   string        // of address extensions; kept for what is logged and compared
+	Sessions    int           // connections at once; more hear 421; default 1000
+	IdleTimeout time.Duration // silence before a command; default 5 min (RFC 5321, section 4.5.3.2.7)
+	DataTimeout time.Duration // silence within a message; default 3 min (section 4.5.3.2.5)
+	Log         *slog.Logger  // optional
+}
+
+// Stats counts what a Server has done since it started.
+type Stats struct {
+	Sessions   int64 `json:"sessions"`    // open now
+	Messages   int64 `json:"messages"`    // taken in whole
+	Untouched  int64 `json:"untouched"`   // recipients, by what they got
+	Clean      int64 `json:"clean"`       //
+	Cleaned    int64 `json:"cleaned"`     //
+	ReportOnly int64 `json:"report_only"` //
+	Unscanned  int64 `json:"unscanned"`   // delivered though a part could not be checked
+	Repeated   int64 `json:"repeated"`    // had it already: the reply had been lost
+	Deferred   int64 `json:"deferred"`    // 4xx
+	Refused    int64 `json:"refused"`     // 5xx
+}
+
+// Server serves LMTP.
+type Server struct {
+	Options
+	replies  *replyTable
+	smtp     *smtp.Server
+	ctx      context.Context // ends when the time for finishing is over
+	cancel   context.CancelFunc
+	counters [numActions]atomic.Int64
+	messages atomic.Int64
+
+	mu        sync.Mutex
+	listeners []net.Listener
+	conns     map[*conn]struct{}
+	closing   bool
+	open      sync.WaitGroup
+}
+
+// NewServer makes a server; Serve starts it.
+func NewServer(o Options) *Server {
+	o.Sessions = orDefault(o.Sessions, 1000)
+	o.IdleTimeout = orDefault(o.IdleTimeout, 5*time.Minute)
+	o.DataTimeout = orDefault(o.DataTimeout, 3*time.Minute)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{Options: o, replies: newReplyTable(o.QuotaBounce), conns: map[*conn]struct{}{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
+	s.smtp.LMTP = true
+	s.smtp.Domain = o.Hostname
+	s.smtp.EnableSMTPUTF8 = true // without it Postfix bounces such mail
+	s.smtp.MaxLineLength = 0     // the connection layer limits command lines; those of a message have no limit
+	s.smtp.MaxRecipients = maxRecipients
+	s.smtp.ErrorLog = log.New(logWriter{o.Log}, "", 0)
+	return s
+}
+
+// maxRecipients bounds a transaction; Postfix sends 50 at the most unless told otherwise.
+const maxRecipients = 1000
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// Serve accepts connections from l until Shutdown, and then returns nil.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return l.Close()
+	}
+	s.listeners = append(s.listeners, l)
+	s.mu.Unlock()
+	err := s.smtp.Serve(&listener{Listener: l, server: s})
+	if s.isClosing() {
+		return nil
+	}
+	return err
+}
+
+// Shutdown stops: no new connections; idle clients hear 421, and so does everyone
+// else after the transaction that is under way. When ctx ends first, what is
+// left is cut off, and its error returned: the MTA still has those messages.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		c.wake()
+	}
+	s.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() { s.open.Wait(); close(done) }()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.cancel()
+		s.mu.Lock()
+		for c := range s.conns {
+			c.Conn.Close()
+		}
+		s.mu.Unlock()
+		<-done
+	}
+	s.cancel()
+	s.smtp.Close()
+	return err
+}
+
+// Stats gives the counters.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	open := len(s.conns)
+	s.mu.Unlock()
+	n := func(a action) int64 { return s.counters[a].Load() }
+	return Stats{
+		Sessions: int64(open), Messages: s.messages.Load(),
+		Untouched: n(untouched), Clean: n(clean), Cleaned: n(cleaned), ReportOnly: n(reportOnly),
+		Unscanned: n(unscanned), Repeated: n(repeated), Deferred: n(deferred), Refused: n(refused),
+	}
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// logWriter turns what go-smtp logs (panics, broken connections) into log records.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(b []byte) (int, error) {
+	w.log.Warn("lmtp", "err", strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+var _ io.Writer = logWriter{}

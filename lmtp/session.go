@@ -1,0 +1,199 @@
+package lmtp
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"kiyome/accounts"
+	"kiyome/scan"
+)
+
+// session is one connection's state between LHLO and QUIT.
+type session struct {
+	server *Server
+	conn   *conn
+	helo   string
+	peer   string
+	id     string // of the connection; transactions append a number
+	count  int
+	tx     *transaction // nil: none is open
+}
+
+// transaction is one message on its way to its recipients.
+type transaction struct {
+	id    string
+	from  string // envelope sender; "" is the null sender
+	utf8  bool   // SMTPUTF8 (RFC 6531)
+	rcpts []recipient
+}
+
+// recipient is one RCPT that was accepted.
+type recipient struct {
+	given    string // as the client wrote it
+	key      string // canonical, with the address extension: equal for what is the same recipient
+	maildir  string
+	language string
+	checked  bool // inbound service subscribed and not paused
+}
+
+func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
+	own, ok := c.Conn().(*conn)
+	if !ok {
+		return nil, fmt.Errorf("connection is a %T", c.Conn())
+	}
+	return &session{
+		server: s, conn: own, id: strings.ToLower(rand.Text()[:12]),
+		helo: c.Hostname(), peer: own.RemoteAddr().String(),
+	}, nil
+}
+
+// Reset ends the transaction.
+func (s *session) Reset() { s.tx = nil }
+
+// Logout ends the session.
+func (s *session) Logout() error { return nil }
+
+// Mail opens a transaction. go-smtp would go on with the recipients of the one
+// before, so a second MAIL is refused.
+func (s *session) Mail(from string, o *smtp.MailOptions) error {
+	if s.tx != nil {
+		return s.server.replies.of(errBadSequence)
+	}
+	s.count++
+	s.tx = &transaction{id: fmt.Sprintf("%s.%d", s.id, s.count), from: from, utf8: o != nil && o.UTF8}
+	return nil
+}
+
+// Rcpt looks the recipient up.
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	r, err := s.server.recipient(to)
+	if err != nil {
+		reply := s.server.replies.of(err)
+		s.server.count(refusal(reply))
+		s.server.Log.Info("recipient", "tx", s.tx.id, "rcpt", to, "action", refusal(reply).String(), "code", reply.Code, "err", err)
+		return reply
+	}
+	s.tx.rcpts = append(s.tx.rcpts, r)
+	return nil
+}
+
+// recipient finds out what a recipient address stands for.
+func (s *Server) recipient(to string) (recipient, error) {
+	key, err := accounts.ParseAddress(to)
+	if err != nil {
+		return recipient{}, err
+	}
+	a, err := s.Accounts.Lookup(to)
+	if errors.Is(err, accounts.ErrUnknown) && s.Unknown != nil {
+		if dir, ok := s.Unknown(to); ok {
+			return recipient{given: to, key: key, maildir: dir}, nil
+		}
+	}
+	if err != nil {
+		return recipient{}, err
+	}
+	return recipient{given: to, key: key, maildir: a.Maildir, language: a.Language, checked: a.Inbound.Active()}, nil
+}
+
+// Data is not LMTP: go-smtp never calls it here.
+func (s *session) Data(io.Reader) error { return s.server.replies.of(errNotLMTP) }
+
+// LMTPData takes the message in and answers for each recipient as soon as that
+// one is known. What it returns goes to recipients without an answer of their own.
+func (s *session) LMTPData(_ io.Reader, status smtp.StatusCollector) error {
+	began := time.Now()
+	msg, err := s.receive()
+	if err != nil {
+		for _, r := range s.tx.rcpts {
+			s.log(delivery{rcpt: r, action: deferred, err: err, took: time.Since(began)}, facts{}, 0)
+		}
+		return s.server.replies.of(err)
+	}
+	s.server.messages.Add(1)
+	done := s.deliver(msg, began, status)
+	s.conn.expectConfirmation(done)
+	return s.server.replies.of(errUnanswered)
+}
+
+// receive spools the message. The end of it is awaited even when it cannot be
+// kept, so that the client hears why.
+func (s *session) receive() (*scan.Message, error) {
+	spool, err := scan.NewSpool(s.server.Spool)
+	if err != nil {
+		if rerr := s.conn.readMessage(io.Discard); rerr != nil {
+			return nil, rerr
+		}
+		return nil, err
+	}
+	if err := s.conn.readMessage(spool); err != nil {
+		spool.Close()
+		return nil, err
+	}
+	return spool.Message()
+}
+
+// deliver brings the message to every recipient: those whose mail is not checked
+// while the scan is running, the others after it.
+func (s *session) deliver(msg *scan.Message, began time.Time, status smtp.StatusCollector) *unconfirmed {
+	facts := headerFacts(msg)
+	job := newJob(s, msg, facts, began)
+	defer job.close() // after a panic
+	verdict := sync.OnceValues(func() (*scan.Verdict, error) { return s.scan(msg) })
+	if slices.ContainsFunc(s.tx.rcpts, job.needsScan) {
+		go verdict() // whoever asks first waits for it
+	}
+	rcpts := slices.SortedStableFunc(slices.Values(s.tx.rcpts), uncheckedFirst)
+	for i, r := range rcpts {
+		d := job.deliver(r, verdict)
+		if i == len(rcpts)-1 {
+			job.close() // so that nothing is left in tmp when the last reply is read
+		}
+		s.log(d, facts, msg.Size())
+		status.SetStatus(r.given, d.reply)
+	}
+	return job.done
+}
+
+// uncheckedFirst orders recipients: those whose mail is not checked do not wait for the others.
+func uncheckedFirst(a, b recipient) int {
+	switch {
+	case a.checked == b.checked:
+		return 0
+	case a.checked:
+		return 1
+	}
+	return -1
+}
+
+// scan asks for a verdict and checks what has to hold of it: it comes from a
+// process that has read hostile bytes.
+func (s *session) scan(msg *scan.Message) (v *scan.Verdict, err error) {
+	defer func() { // it runs beside the session: a panic would end the server
+		if p := recover(); p != nil {
+			v, err = nil, fmt.Errorf("scan: panic: %v", p)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(s.server.ctx, maxScan)
+	defer cancel()
+	v, err = s.server.Scanner.Scan(ctx, msg)
+	if err != nil {
+		return nil, fmt.Errorf("scan: %w", err)
+	}
+	if err := checkVerdict(v, msg.Size()); err != nil {
+		return nil, fmt.Errorf("scan: %w", err)
+	}
+	return v, nil
+}
+
+// maxScan is half of the time for which Postfix waits after the end of data
+// (lmtp_data_done_timeout): with later an answer, it would send the message again.
+const maxScan = 5 * time.Minute
