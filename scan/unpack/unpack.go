@@ -5,17 +5,15 @@
 // nothing. Limits, nesting, recovery from panics belong to the walk that all
 // openers share. Nothing is ever written under a name that comes from a
 // container: what is unpacked lies in memory or in an unlinked scratch file.
+//
+// A new format is three things: a file with its opener, a line in the list
+// (opener.go), and its samples in testdata/containers.
 package unpack
 
-import (
-	"context"
-	"errors"
-	"io"
-	"os"
-)
+import "errors"
 
 // Reasons why an object, or the rest of it, was not read. Every error that Walk
-// hands out wraps one of them.
+// hands out wraps exactly one of them.
 var (
 	ErrEncrypted   = errors.New("encrypted")
 	ErrDamaged     = errors.New("damaged")
@@ -23,12 +21,45 @@ var (
 	ErrLimit       = errors.New("over a limit")
 )
 
+// LimitError says which limit was met. It wraps ErrLimit, and reads "limit: depth".
+type LimitError struct {
+	// Limit is one of "depth", "objects", "unpacked", "ratio" (the fields of
+	// Limits), "overlap" (a container whose entries lie over one another, so that
+	// the same bytes would be unpacked again and again) and "scratch" (the scratch
+	// file cannot grow).
+	Limit string
+}
+
+// Error implements error.
+func (e *LimitError) Error() string { return "limit: " + e.Limit }
+
+// Unwrap gives ErrLimit.
+func (e *LimitError) Unwrap() error { return ErrLimit }
+
 // Limits bounds the work that one message can cause. A zero field means its default.
 type Limits struct {
 	Depth    int   // containers within containers; default 32
 	Objects  int   // objects in all; default 100,000
 	Unpacked int64 // bytes unpacked in all; default 4 GiB
 	Ratio    int64 // unpacked bytes for each byte of a container, once 64 MiB are unpacked; default 0: no such limit
+}
+
+// ratioFrom is the number of unpacked bytes from which Limits.Ratio counts:
+// small containers of much the same byte are ordinary.
+const ratioFrom = 64 << 20
+
+// withDefaults gives l with its zero fields filled in.
+func (l Limits) withDefaults() Limits {
+	if l.Depth <= 0 {
+		l.Depth = 32
+	}
+	if l.Objects <= 0 {
+		l.Objects = 100_000
+	}
+	if l.Unpacked <= 0 {
+		l.Unpacked = 4 << 30
+	}
+	return l
 }
 
 // File is an object: some bytes and the name they go by.
@@ -42,49 +73,31 @@ type Visitor interface {
 	// Object is handed each object with the names that lead to it (the last is
 	// its own) and the formats of the containers it came out of. It returns
 	// false when the object need not be opened: it has been seen before.
+	// f.Data is gone once the walk has left the object and what is in it: what
+	// is needed longer is to be copied. path and formats stay as they are.
 	Object(path []string, formats []string, f File) (open bool)
 	// Unchecked is told what could not be read: the path of the object and why.
+	// A limit is told once for each container that it leaves unfinished, with
+	// the container's path; everything before it has been handed out.
 	Unchecked(path []string, err error)
 }
 
-// Arena holds unpacked bytes: small ones in memory, large ones in a scratch file,
-// mapped. It is used by one goroutine.
-type Arena struct{ _ *os.File }
-
-// NewArena makes an arena over scratch, an empty unlinked file that it may grow
-// (nil: everything stays in memory). threshold is the size in bytes from which
-// an object goes to the file; 0 means 4 MiB.
-func NewArena(scratch *os.File, threshold int) *Arena { panic("not built yet") }
-
-// Hold reads r to its end, or to max bytes, and keeps what was read until
-// release is called. On an error of r the bytes before it are returned with it;
-// ErrLimit when r has more than max bytes.
-func (a *Arena) Hold(r io.Reader, max int64) (data []byte, release func(), err error) {
-	panic("not built yet")
-}
-
-// Close gives everything back.
-func (a *Arena) Close() error { panic("not built yet") }
-
-// Walker walks objects and what is in them. The limits count over all walks of one Walker:
-// make one for each message.
-type Walker struct{}
-
-// NewWalker makes a walker that keeps what it unpacks in a.
-func NewWalker(a *Arena, l Limits) *Walker { panic("not built yet") }
-
-// Unpacked charges n bytes, decoded elsewhere, to the limit; ErrLimit when it is met.
-func (w *Walker) Unpacked(n int64) error { panic("not built yet") }
-
-// Walk hands f to v, then everything in f, depth first. base is the path under
-// which f itself goes. It returns an error only when ctx ended; what else goes
-// wrong is told to v and never stops the rest.
-func (w *Walker) Walk(ctx context.Context, base []string, f File, v Visitor) error {
-	panic("not built yet")
-}
-
 // Formats names every format that the package opens, in the order of the list.
-func Formats() []string { panic("not built yet") }
+func Formats() []string {
+	names := make([]string, len(openers))
+	for i, o := range openers {
+		names[i] = o.name
+	}
+	return names
+}
 
 // Detect names the formats that f looks like by content, in the order of the list.
-func Detect(f File) []string { panic("not built yet") }
+func Detect(f File) []string {
+	var names []string
+	for _, o := range openers {
+		if o.match(f.Data) {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,235 @@
+package unpack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	marker     = "KIYOME-MARKER"
+	containers = "../../testdata/containers"
+)
+
+// notes is a Visitor that writes down what it is told.
+type notes struct {
+	objects   []string // paths, outermost first, "/" between
+	formats   []string // of the objects: "gzip tar"
+	data      []string // the objects' bytes
+	unchecked []string // "PATH: ERROR"
+	errs      []error
+	discard   bool // keep no bytes
+	bytes     int64
+	marked    string                   // path of the first object that holds the marker and is no container of it
+	hook      func(path []string) bool // instead of opening all
+}
+
+func (n *notes) Object(path, formats []string, f File) bool {
+	n.objects = append(n.objects, strings.Join(path, "/"))
+	n.formats = append(n.formats, strings.Join(formats, " "))
+	n.bytes += int64(len(f.Data))
+	if !n.discard {
+		n.data = append(n.data, string(f.Data))
+	}
+	if len(formats) > 0 && len(Detect(f)) == 0 && n.marked == "" && bytes.Contains(f.Data, []byte(marker)) {
+		n.marked = strings.Join(path[1:], "/")
+	}
+	return n.hook == nil || n.hook(path)
+}
+
+func (n *notes) Unchecked(path []string, err error) {
+	n.unchecked = append(n.unchecked, strings.Join(path, "/")+": "+err.Error())
+	n.errs = append(n.errs, err)
+}
+
+// walked walks one file without a scratch file.
+func walked(t testing.TB, l Limits, name string, data []byte) *notes {
+	t.Helper()
+	n := &notes{}
+	n.walk(t, NewArena(nil, 0), l, name, data)
+	return n
+}
+
+// walk walks one file and checks what holds for every walk.
+func (n *notes) walk(t testing.TB, a *Arena, l Limits, name string, data []byte) {
+	t.Helper()
+	if err := NewWalker(a, l).Walk(context.Background(), nil, File{Name: name, Data: data}, n); err != nil {
+		t.Fatalf("walk of %s: %v", name, err)
+	}
+	if err := a.Close(); err != nil {
+		t.Errorf("close the arena: %v", err)
+	}
+	for i, err := range n.errs {
+		reasons := 0
+		for _, reason := range []error{ErrEncrypted, ErrDamaged, ErrUnsupported, ErrLimit} {
+			if errors.Is(err, reason) {
+				reasons++
+			}
+		}
+		if reasons != 1 {
+			t.Errorf("%s wraps %d reasons, want 1", n.unchecked[i], reasons)
+		}
+	}
+}
+
+// sample is a line of testdata/containers/samples.txt.
+type sample struct{ file, formats, path, reason string }
+
+func (s sample) twin() string {
+	ext := filepath.Ext(s.file)
+	return strings.TrimSuffix(s.file, ext) + "-clean" + ext
+}
+
+func (s sample) readable() bool { return s.reason == "-" }
+
+func samples(t testing.TB) (list []sample) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(containers, "samples.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(line, "|")
+		if len(f) != 5 {
+			t.Fatalf("samples.txt: %q has %d columns, want 5", line, len(f))
+		}
+		for i := range f {
+			f[i] = strings.TrimSpace(f[i])
+		}
+		long := strings.Repeat("d", 60) + "/" + strings.Repeat("e", 60) + "/note.txt"
+		list = append(list, sample{f[0], f[1], strings.Replace(f[2], "LONG", long, 1), f[3]})
+	}
+	return list
+}
+
+func load(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(containers, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestSamplesOfRealTools(t *testing.T) {
+	for _, s := range samples(t) {
+		t.Run(s.file, func(t *testing.T) {
+			n := walked(t, Limits{}, s.file, load(t, s.file))
+			if !s.readable() {
+				if len(n.objects) != 1 || len(n.unchecked) != 1 || !strings.Contains(n.unchecked[0], s.reason) {
+					t.Fatalf("objects %q, unchecked %q, want only %q", n.objects, n.unchecked, s.reason)
+				}
+				return
+			}
+			if n.marked != s.path {
+				t.Errorf("the marker is in %q, want %q", n.marked, s.path)
+			}
+			if len(n.unchecked) > 0 {
+				t.Errorf("unchecked: %q", n.unchecked)
+			}
+			if last := len(n.formats) - 1; !slices.Contains(n.formats, s.formats) {
+				t.Errorf("formats %q, want %q", n.formats[last], s.formats)
+			}
+			for i, o := range n.objects {
+				if j := slices.Index(n.objects, o); j != i {
+					t.Errorf("%s was handed out twice", o)
+				}
+			}
+			clean := walked(t, Limits{}, s.twin(), load(t, s.twin()))
+			if clean.marked != "" || len(clean.unchecked) > 0 || len(clean.objects) != len(n.objects) {
+				t.Errorf("clean twin: objects %q, marked %q, unchecked %q", clean.objects, clean.marked, clean.unchecked)
+			}
+		})
+	}
+}
+
+func TestEveryOpenerHasSamplesAndEverySampleIsListed(t *testing.T) {
+	listed := []string{"samples.txt"}
+	covered := map[string]bool{}
+	for _, s := range samples(t) {
+		listed = append(listed, s.file)
+		if s.readable() {
+			listed = append(listed, s.twin())
+		}
+		first, _, _ := strings.Cut(s.formats, " ")
+		covered[first] = true
+		if got := Detect(File{Name: "x", Data: load(t, s.file)}); !slices.Equal(got, []string{first}) {
+			t.Errorf("Detect(%s) = %q, want %q", s.file, got, first)
+		}
+	}
+	for _, name := range Formats() {
+		if !covered[name] {
+			t.Errorf("no sample of %s in testdata/containers", name)
+		}
+	}
+	files, err := os.ReadDir(containers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !slices.Contains(listed, f.Name()) {
+			t.Errorf("%s is not in samples.txt", f.Name())
+		}
+	}
+}
+
+// A container that was cut off anywhere either still gives the marker, or says
+// that it was not read, or does not look like a container any more.
+func TestCutOffAnywhereIsNeverSilent(t *testing.T) {
+	whole := map[string]int{"gzip-members.gz": 1, "bzip2-streams.bz2": 1} // cuts that leave whole files: between the streams
+	for _, s := range samples(t) {
+		if !s.readable() {
+			continue
+		}
+		t.Run(s.file, func(t *testing.T) {
+			data := bytes.TrimRight(load(t, s.file), "\x00")
+			for n := range len(data) {
+				cut := data[:n:n]
+				got := walked(t, Limits{}, s.file, cut)
+				if len(Detect(File{Data: cut})) > 0 && got.marked == "" && len(got.unchecked) == 0 {
+					if whole[s.file]--; whole[s.file] >= 0 {
+						continue
+					}
+					t.Fatalf("cut to %d of %d bytes: objects %q and not a word", n, len(data), got.objects)
+				}
+			}
+		})
+	}
+}
+
+func TestFormatsAreThoseOfTheList(t *testing.T) {
+	if got, want := fmt.Sprint(Formats()), "[zip gzip bzip2 tar]"; got != want {
+		t.Errorf("Formats() = %s, want %s", got, want)
+	}
+}
+
+func TestDetectGoesByContentAlone(t *testing.T) {
+	zip, tar := load(t, "zip-stored.zip"), load(t, "tar-ustar.tar")
+	for _, tt := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"a.zip", []byte("just text"), "[]"},
+		{"a.zip", nil, "[]"},
+		{"a.txt", zip, "[zip]"},
+		{"a.zip", tar, "[tar]"},
+		{"both", append(slices.Clip(tar), zip...), "[zip tar]"},
+		{"magic number in a program", []byte("if sig == 'PK\x03\x04' then goto zipfile, PK\x05\x06 else goto not a zip file at all"), "[]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := fmt.Sprint(Detect(File{Name: tt.name, Data: tt.data})); got != tt.want {
+				t.Errorf("Detect = %s, want %s", got, tt.want)
+			}
+		})
+	}
+}

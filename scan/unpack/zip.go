@@ -1,0 +1,253 @@
+package unpack
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// zipOpener opens PKZIP archives and what is built on them: jar, OOXML, ODF.
+// Programs differ in what they believe of an archive, so all of it is read: the
+// central directory of every end record, and every local header that no member
+// read so far covers. Section numbers are those of PKWARE's APPNOTE 6.3.10.
+var zipOpener = opener{name: "zip", match: zipMatch, entries: zipEntries}
+
+const (
+	// zipEnds is how many end records are followed. Joined archives have a few;
+	// behind more of them the local headers still lead to every member.
+	zipEnds = 256
+
+	// zipOverlap bounds how often the bytes of an archive are read, on average:
+	// an honest one's are read once, and twice where its headers disagree.
+	zipOverlap = 32
+
+	// zipNames is by how many names the same bytes may go: the central
+	// directory's and the local header's. Archives in which thousands of entries
+	// share their bytes exist only to keep scanners busy.
+	zipNames = 2
+)
+
+// zipReader reads one archive.
+type zipReader struct {
+	data  []byte
+	marks *marks // where end records and local headers begin
+	seen  map[zipExtent][]string
+	walks map[zipWalk]bool // the central directories that have been walked
+
+	headers bool        // there are local headers that no directory lists
+	parsed  int64       // bytes of central headers read in all
+	read    int64       // compressed bytes read in all
+	flate   flateReader // made when first needed, used for every member
+
+	yield func(member, error) bool
+	done  bool // nobody wants more
+}
+
+// zipExtent is what makes two entries the same bytes.
+type zipExtent struct {
+	start  int
+	method uint16
+	packed int64 // of methods whose bytes do not end by themselves
+}
+
+// zipWalk is a way to read a central directory.
+type zipWalk struct {
+	start int64
+	base  int64 // what its offsets count from
+}
+
+// zipEntry is one way to read a member.
+type zipEntry struct {
+	name   string
+	method uint16
+	start  int      // of the compressed bytes
+	packed int64    // their length; unknownSize when no header says
+	size   int64    // unpacked; unknownSize when no header says
+	crcs   []uint32 // what the headers say; none when they do not
+	locked bool     // one of the headers says that it is encrypted
+
+	end   int  // of the compressed bytes, once they have been read
+	whole bool // they were read, and a checksum fits
+}
+
+func zipEntries(f File) iter.Seq2[member, error] {
+	return func(yield func(member, error) bool) {
+		z := &zipReader{
+			data:  f.Data,
+			seen:  make(map[zipExtent][]string),
+			walks: make(map[zipWalk]bool),
+			yield: yield,
+		}
+		var all bool
+		z.marks, all = findMarks(f.Data, isZipMark)
+		z.fromDirectories()
+		z.fromLocals()
+		switch {
+		case !all:
+			z.stop("objects")
+		case z.headers && len(z.walks) == 0:
+			z.emit(member{}, fmt.Errorf("%w: no central directory", ErrDamaged))
+		}
+	}
+}
+
+// fromDirectories reads what the central directories list. It begins at the end:
+// what lies within a member that has been read is an archive in the archive,
+// and opened when that member is.
+func (z *zipReader) fromDirectories() {
+	followed := 0
+	for i := len(z.marks.at) - 1; i >= 0 && followed < zipEnds; i-- {
+		at := z.marks.at[i]
+		if !hasMagic(z.data, at, zipEndMagic) || z.marks.covered(i) {
+			continue
+		}
+		followed++
+		for _, w := range zipDirectories(z.data, at) {
+			if z.done {
+				return
+			}
+			if !z.walks[w] {
+				z.walks[w] = true
+				z.directory(w)
+			}
+		}
+	}
+}
+
+// directory reads the members that one central directory lists. Its length and
+// count are not believed: it ends where no header follows.
+func (z *zipReader) directory(w zipWalk) {
+	for at := w.start; !z.done; {
+		c, ok := parseZipCentral(z.data, at)
+		if !ok {
+			return
+		}
+		if z.parsed += c.next - at; z.parsed > zipOverlap*int64(len(z.data)) {
+			z.stop("overlap")
+			return
+		}
+		z.central(c, w.base)
+		at = c.next
+	}
+}
+
+// central reads a member of a central directory: as the directory describes it,
+// and as its local header does where that disagrees.
+func (z *zipReader) central(c zipHeader, base int64) {
+	at := base + c.offset
+	l, ok := parseZipLocal(z.data, at)
+	if !ok && base != 0 { // of those who put something in front, some adjust the offsets
+		if adjusted, found := parseZipLocal(z.data, c.offset); found {
+			at, l, ok = c.offset, adjusted, true
+		}
+	}
+	if l.body == 0 {
+		if e := c.entry(0); !e.directory() {
+			z.emit(member{name: e.name}, fmt.Errorf("%w: no local header", ErrDamaged))
+		}
+		return
+	}
+	e := c.entry(int(l.body))
+	if !ok {
+		// Without its magic number a local header still tells where the bytes
+		// begin: some programs do not look at it.
+		z.member(int(at), e)
+		return
+	}
+	other := l.entry(int(l.body))
+	if !l.later() {
+		e.crcs = append(e.crcs, other.crcs...)
+	} else {
+		other.packed, other.size = e.packed, e.size
+	}
+	e.locked = e.locked || other.locked
+	other.locked, other.crcs = e.locked, e.crcs
+	z.member(int(at), e)
+	z.member(int(at), other)
+}
+
+// fromLocals reads the members whose local headers nothing has covered.
+func (z *zipReader) fromLocals() {
+	for i, at := range z.marks.at {
+		if z.done {
+			return
+		}
+		if !hasMagic(z.data, at, zipLocalMagic) || z.marks.covered(i) {
+			continue
+		}
+		h, ok := parseZipLocal(z.data, int64(at))
+		if !ok || !h.plausible() {
+			continue
+		}
+		z.headers = true
+		e := h.entry(int(h.body))
+		if h.later() {
+			e.packed, e.size, e.crcs = unknownSize, unknownSize, nil
+		}
+		z.member(at, e)
+	}
+}
+
+// member reads an entry whose local header begins at the given offset, with
+// each size that it can be meant to have.
+func (z *zipReader) member(at int, e zipEntry) {
+	z.try(at, e)
+	if e.method == zipStored && !e.locked && e.packed != e.size {
+		e.packed = e.size
+		z.try(at, e)
+	}
+}
+
+// try reads an entry, unless its bytes have been read already, and covers it.
+func (z *zipReader) try(at int, e zipEntry) {
+	if z.done || e.directory() {
+		return
+	}
+	x := zipExtent{start: e.start, method: e.method}
+	if e.method == zipStored {
+		x.packed = e.packed
+	}
+	names := z.seen[x]
+	if len(names) == zipNames || slices.Contains(names, e.name) {
+		return
+	}
+	z.seen[x] = append(names, e.name)
+	if z.read > zipOverlap*int64(len(z.data)) {
+		z.stop("overlap")
+		return
+	}
+	z.open(&e)
+	if !e.whole {
+		e.end = at + 1 // not the header again, but what may lie in its bytes
+	}
+	z.marks.cover(at, e.end)
+}
+
+// open unpacks an entry and hands it out.
+func (z *zipReader) open(e *zipEntry) {
+	m := member{name: e.name, size: e.size}
+	method := zipMethodOf(e.method)
+	switch {
+	case e.method == zipAES, e.locked && method.open == nil:
+		z.emit(m, ErrEncrypted)
+	case method.name == "":
+		z.emit(m, fmt.Errorf("%w: number %d", ErrUnsupported, e.method))
+	case method.open == nil:
+		z.emit(m, fmt.Errorf("%w: %s", ErrUnsupported, method.name))
+	default:
+		method.open(z, e, m)
+	}
+}
+
+// emit hands out a member, or what is wrong with it.
+func (z *zipReader) emit(m member, err error) {
+	if !z.done {
+		z.done = !z.yield(m, err)
+	}
+}
+
+// stop ends the reading at a limit.
+func (z *zipReader) stop(limit string) {
+	z.emit(member{}, &LimitError{limit})
+	z.done = true
+}
