@@ -153,13 +153,17 @@ func openLocked(file string, flag int, timeout time.Duration) (*os.File, error) 
 		how = unix.LOCK_SH
 	}
 	for deadline := time.Now().Add(timeout); ; time.Sleep(20 * time.Millisecond) {
-		if err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err == nil {
+		err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		if err == unix.EWOULDBLOCK && time.Now().After(deadline) {
+			err = ErrLocked
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
 			break
 		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR || time.Now().After(deadline) {
-			f.Close()
-			return nil, fmt.Errorf("%w: %w", ErrLocked, err)
-		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
 	}
 	if same, err := samePlace(file, f); err != nil || !same { // a restore while we waited
 		f.Close()

@@ -280,7 +280,7 @@ func TestDamagedPages(t *testing.T) {
 
 // TestFlippedBits: one bit anywhere in the file never makes a wrong answer.
 func TestFlippedBits(t *testing.T) {
-	const accounts = 150
+	const accounts = 60
 	good := sample(t, accounts)
 	m, err := readMeta(bytes.NewReader(good), int64(len(good)))
 	if err != nil {
@@ -288,7 +288,7 @@ func TestFlippedBits(t *testing.T) {
 	}
 	dir, random := t.TempDir(), rand.New(rand.NewPCG(3, 4))
 	var refusals, single int
-	for range 600 {
+	for range 400 {
 		bit := random.IntN(int(m.high) * os.Getpagesize() * 8)
 		data := bytes.Clone(good)
 		data[bit/8] ^= 1 << (bit % 8)
@@ -509,7 +509,7 @@ func TestPagesAgreesWithBolt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 60 {
+		for range 30 {
 			if err := b.Update(func(tx *bolt.Tx) error { return scribble(tx, random) }); err != nil {
 				t.Fatal(err)
 			}
