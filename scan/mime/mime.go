@@ -4,11 +4,16 @@
 // there is a tree, and every byte range in it points into the original. What
 // was odd about the message is noted in the tree; what lies beyond a limit is
 // one leaf, and noted as such.
+//
+// Where mail programs read a message in different ways, the candidates are kept
+// side by side: every boundary, every transfer encoding, every file name. The
+// package decodes; it does not judge.
 package mime
 
 import (
 	"io"
 	"iter"
+	"strings"
 )
 
 // Range is a run of bytes of the original message: [Start, End).
@@ -17,11 +22,28 @@ type Range struct {
 	End   int `json:"end"`
 }
 
+// of gives the bytes of the range.
+func (r Range) of(raw []byte) []byte { return raw[r.Start:r.End] }
+
 // Limits bounds the work that a message can cause. A zero field means its default.
 type Limits struct {
 	Depth  int // levels of multipart and attached messages; default 50
 	Parts  int // parts in all; default 10,000
 	Header int // bytes of one header section that are read for fields; default 1 MiB
+}
+
+// withDefaults fills in the fields that are zero.
+func (l Limits) withDefaults() Limits {
+	if l.Depth == 0 {
+		l.Depth = 50
+	}
+	if l.Parts == 0 {
+		l.Parts = 10_000
+	}
+	if l.Header == 0 {
+		l.Header = 1 << 20
+	}
+	return l
 }
 
 // Message is a parsed message.
@@ -34,14 +56,23 @@ type Message struct {
 
 // Part is a node of the tree.
 type Part struct {
-	ID       string // section number as IMAP counts (RFC 9051, section 6.4.5): "1", "2.1"; "" for the message itself
+	// ID is the section number as IMAP counts (RFC 9051, section 6.4.5): "1",
+	// "2.1"; "" for the message itself. The root of an attached message in part 2
+	// is "2.1" when it is a leaf; a multipart there is "2.TEXT", its children are
+	// "2.1", "2.2".
+	ID       string
 	Parent   *Part
-	Children []*Part // of a multipart, in order
+	Children []*Part // of a multipart, in order; none of them is Extra
+	Extras   []*Part // of a multipart, in order: preamble and epilogue, where they say more than that this is MIME
 	Message  *Part   // of a message/rfc822 in an identity encoding: the root of the attached message
 
 	// Cut is what has to be removed so that the tree is the same less this part:
-	// of a multipart's child from its delimiter line to the line end before the
-	// next delimiter. Of the root and of an attached message's root it is Whole.
+	// of a multipart's child its delimiter, which begins with the line end before
+	// the delimiter line (RFC 2046, section 5.1.1), and all up to the next
+	// delimiter. The Cuts of siblings are disjoint, and any of them may be removed
+	// together as long as one child remains. Of a preamble or an epilogue Cut is
+	// Whole; of the root and of an attached message's root as well. It is empty
+	// where a removal would make the rest read differently.
 	Cut    Range
 	Whole  Range // header and body
 	Header Range // the header section with the empty line that ends it
@@ -54,7 +85,10 @@ type Part struct {
 	Names       []string          // file names, decoded to UTF-8, the likeliest first; every candidate that some mail program shows
 
 	Blocks []Block // uuencoded files within the raw text of a leaf
-	Extra  bool    // preamble or epilogue of the parent: bytes that no mail program should show, ID "2.0" and "2.~"
+	Extra  bool    // preamble or epilogue of the parent: bytes that no mail program should show, ID "2.0" and "2.~" (further ones "2.~2", …)
+
+	boundaries []string // every candidate
+	other      int      // where the body starts for programs that read the header differently; -1: nowhere else
 }
 
 // Block is a uuencoded file within a text, from its begin line to the line end
@@ -62,6 +96,8 @@ type Part struct {
 type Block struct {
 	Range
 	Name string
+
+	base64 bool // begin-base64: its lines are base64
 }
 
 // Reading is one way to decode the body of a leaf.
@@ -69,26 +105,107 @@ type Reading struct {
 	How  string    // "identity", "base64", "quoted-printable", "uuencode", …
 	Name string    // file name that the encoding itself carries (uuencode), decoded
 	Raw  []byte    // the decoded bytes where they stand in the original as they are; else nil
-	Data io.Reader // the decoded bytes where Raw is nil; never fails but with io.EOF
+	Data io.Reader // the decoded bytes where Raw is nil; never fails but with io.EOF; to be read before the next Reading is asked for
 	// Block is the place in the original that this reading stands for when it is
 	// less than the whole body (a uuencoded block in a raw text).
 	Block *Range
 }
 
 // Parse reads raw. It never fails and keeps raw.
-func Parse(raw []byte, limits Limits) *Message { panic("not built yet") }
+func Parse(raw []byte, limits Limits) *Message {
+	p := &parser{raw: raw, limits: limits.withDefaults(), msg: &Message{Raw: raw}}
+	root := p.newPart(nil)
+	p.msg.Root = root
+	p.entity(root, 0, "text/plain")
+	root.Cut = root.Whole
+	if p.full {
+		uncut(root)
+	}
+	number(root, "")
+	return p.msg
+}
 
 // Leaves yields the parts that hold bytes of their own, in the order of the
 // message: leaves of the tree, preambles and epilogues that are not blank.
-func (m *Message) Leaves() iter.Seq[*Part] { panic("not built yet") }
+func (m *Message) Leaves() iter.Seq[*Part] {
+	return func(yield func(*Part) bool) { m.Root.leaves(yield) }
+}
 
-// Readings yields every decoding of a leaf that can differ from those before it.
-func (m *Message) Readings(p *Part) iter.Seq[Reading] { panic("not built yet") }
+// leaves reports whether to go on.
+func (p *Part) leaves(yield func(*Part) bool) bool {
+	if p.Message != nil {
+		return p.Message.leaves(yield)
+	}
+	if len(p.Children) == 0 {
+		return yield(p)
+	}
+	extras := p.Extras
+	for _, child := range p.Children {
+		for len(extras) > 0 && extras[0].Whole.Start <= child.Whole.Start {
+			if !yield(extras[0]) {
+				return false
+			}
+			extras = extras[1:]
+		}
+		if !child.leaves(yield) {
+			return false
+		}
+	}
+	for _, extra := range extras {
+		if !yield(extra) {
+			return false
+		}
+	}
+	return true
+}
+
+// Attached gives the message/rfc822 part of the attached message that p is in,
+// the innermost if there are several; nil when p belongs to the message itself.
+func (p *Part) Attached() *Part {
+	if root := p.messageRoot(); root.Parent != nil {
+		return root.Parent
+	}
+	return nil
+}
+
+// messageRoot gives the root of the message, attached or not, that p is in.
+func (p *Part) messageRoot() *Part {
+	for p.Parent != nil && p.Parent.Message != p {
+		p = p.Parent
+	}
+	return p
+}
 
 // IsBody reports whether a mail program shows the leaf as the message, or a
-// piece of it, rather than as an attachment.
-func (p *Part) IsBody() bool { panic("not built yet") }
+// piece of it, rather than as an attachment. The text of an attached message is
+// a body too, of that message: see Attached.
+func (p *Part) IsBody() bool {
+	if p.Extra || len(p.Children) > 0 || p.Message != nil || p.Disposition == "attachment" {
+		return false
+	}
+	root := p.messageRoot()
+	switch {
+	case p.Type == "text/plain" || p.Type == "text/html":
+	case strings.HasPrefix(p.Type, "multipart/"): // without parts: shown as text
+	case p == root && strings.HasPrefix(p.Type, "text/"):
+	default:
+		return false
+	}
+	if len(p.Names) > 0 && p != root.firstLeaf() && (p == root || p.Parent.Type != "multipart/alternative") {
+		return false
+	}
+	for ; p != root; p = p.Parent {
+		if p.Parent.Type == "multipart/related" && p != p.Parent.Children[0] {
+			return false
+		}
+	}
+	return true
+}
 
-// Field gives the values of the named header field of a part, unfolded, in the
-// order of the message, decoded to UTF-8 (RFC 2047; raw 8-bit text guessed).
-func (m *Message) Field(p *Part, name string) []string { panic("not built yet") }
+// firstLeaf gives the leaf of p that comes first, preambles apart.
+func (p *Part) firstLeaf() *Part {
+	for len(p.Children) > 0 {
+		p = p.Children[0]
+	}
+	return p
+}

@@ -1,0 +1,305 @@
+package mime
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// What a message can be odd about. The words are for the postmaster.
+const (
+	oddTypes      = "several Content-Type fields"
+	oddEncodings  = "several transfer encodings"
+	oddEncoding   = "unknown transfer encoding"
+	oddDisps      = "several Content-Disposition fields"
+	oddNames      = "several file names"
+	oddBoundaries = "several boundaries"
+	oddEmpty      = "empty boundary"
+	oddSame       = "the same boundary on two levels"
+	oddTail       = "text after a delimiter"
+	oddReopened   = "parts after the closing delimiter"
+	oddUnclosed   = "multipart without its closing delimiter"
+	oddNoParts    = "multipart without parts"
+	oddParts      = "parts in what is not called multipart"
+	oddLine       = "header line without a field name"
+	oddNoEmpty    = "header without the empty line after it"
+	oddNUL        = "NUL in a header"
+)
+
+// parser reads one message.
+type parser struct {
+	raw    []byte
+	limits Limits
+	msg    *Message
+	open   []*level
+	marks  trie
+	depth  int // of multiparts and attached messages
+	parts  int
+	full   bool // the limit of parts is met: the rest is one leaf
+}
+
+// delimiter is a line that ends a part.
+type delimiter struct {
+	level   int    // in parser.open; -1: the end of the message
+	text    string // of the line, without the "--" it starts with
+	start   int    // of the line end before the line, which belongs to it (RFC 2046, section 5.1.1)
+	next    int    // of the line after it
+	closing bool
+}
+
+func (p *parser) odd(what string) {
+	if !slices.Contains(p.msg.Odd, what) {
+		p.msg.Odd = append(p.msg.Odd, what)
+	}
+}
+
+func (p *parser) unchecked(limit string) {
+	if !slices.Contains(p.msg.Unchecked, limit) {
+		p.msg.Unchecked = append(p.msg.Unchecked, limit)
+	}
+}
+
+func (p *parser) newPart(parent *Part) *Part {
+	if p.parts++; p.parts >= p.limits.Parts && parent != nil {
+		p.full = true
+		p.unchecked("parts")
+	}
+	return &Part{Parent: parent, Type: "text/plain", other: -1}
+}
+
+// end is the delimiter that the end of the message makes.
+func (p *parser) end() delimiter {
+	return delimiter{level: -1, start: len(p.raw), next: len(p.raw)}
+}
+
+// entity reads the part that starts at at, a header and a body, and gives the
+// delimiter that ends it. kind is the type of a part that names none.
+func (p *parser) entity(part *Part, at int, kind string) delimiter {
+	if p.full {
+		part.span(at, at, len(p.raw))
+		return p.end()
+	}
+	h := p.header(at)
+	p.describe(part, h, kind)
+	d := p.body(part, h)
+	part.span(at, h.body, d.start)
+	if part.other > d.start || len(part.Children) > 0 || part.Message != nil {
+		part.other = -1
+	}
+	if len(part.Children) == 0 && part.Message == nil && part.isIdentity() {
+		part.Blocks = findBlocks(p.raw, part.Body)
+	}
+	return d
+}
+
+// body reads the body of a part as what its header says.
+func (p *parser) body(part *Part, h *header) delimiter {
+	isMessage := part.isMessage() && part.isIdentity()
+	if h.ended != nil {
+		return *h.ended
+	}
+	if (len(h.boundaries) > 0 || isMessage) && p.depth >= p.limits.Depth {
+		p.unchecked("depth")
+		return p.find(h.body)
+	}
+	p.depth++
+	defer func() { p.depth-- }()
+	var d delimiter
+	if len(h.boundaries) > 0 && (h.multipart != "" || !isMessage) {
+		if d = p.multipart(part, h); len(part.Children) > 0 {
+			return d
+		}
+	}
+	if h.multipart != "" {
+		p.odd(oddNoParts)
+	}
+	if isMessage {
+		root := p.newPart(part)
+		part.Message = root
+		d := p.entity(root, h.body, "text/plain")
+		root.Cut = root.Whole
+		return d
+	}
+	if len(h.boundaries) > 0 {
+		return d
+	}
+	return p.find(h.body)
+}
+
+// multipart reads the children of a part. When there are none, the part is left
+// as it was: a leaf.
+func (p *parser) multipart(part *Part, h *header) delimiter {
+	n := len(p.open)
+	own := p.marks.push(n, h.boundaries)
+	p.open = append(p.open, own)
+	defer func() {
+		p.open = p.open[:n]
+		p.marks.pop(own)
+	}()
+	kind := "text/plain"
+	if h.multipart == "multipart/digest" {
+		kind = "message/rfc822" // RFC 2046, section 5.1.5
+	}
+	var children, extras []*Part
+	d := p.find(h.body)
+	extras = p.extra(extras, part, h.body, d.start)
+	joints := []delimiter{d} // the last one is not of this level
+	for ; d.level == n; joints = append(joints, d) {
+		if own.closed && !d.closing {
+			p.odd(oddReopened)
+		}
+		if own.closed = d.closing; d.closing {
+			next := p.find(d.next)
+			extras = p.extra(extras, part, d.next, next.start)
+			d = next
+			continue
+		}
+		child := p.newPart(part)
+		next := p.entity(child, d.next, kind)
+		child.Cut = Range{d.start, next.start}
+		children = append(children, child)
+		d = next
+	}
+	if len(children) == 0 {
+		return d
+	}
+	if !own.closed {
+		p.odd(oddUnclosed)
+	}
+	if h.multipart == "" {
+		p.odd(oddParts)
+	} else {
+		part.Type = h.multipart
+	}
+	part.Children, part.Extras = children, extras
+	p.keepJoints(part, joints)
+	return d
+}
+
+// stock are the preambles that mail programs write for readers without MIME, in
+// lower case and without blanks.
+var stock = []string{
+	"thisisamulti-partmessageinmimeformat",
+	"thisisamultipartmessageinmimeformat",
+	"thisisamime-encapsulatedmessage",
+	"thisisamime-formattedmessage",
+	"thisisamimemessage",
+	"thisisacryptographicallysignedmessageinmimeformat",
+	"thisisanopenpgp/mimesignedmessage(rfc4880and3156)",
+	"thisisanopenpgp/mimeencryptedmessage(rfc4880and3156)",
+	"thismessageisinmimeformat",
+	"thismessageisinmimeformat.sinceyourmailreaderdoesnotunderstandthisformat,someorallofthismessagemaynotbelegible",
+	"thisisamimemultipartmessage.ifyouarereadingthis,yourmailerdoesn'tsupportmime",
+}
+
+// extra appends the text between start and end, outside of all parts, when it
+// says more than that this is MIME.
+func (p *parser) extra(to []*Part, parent *Part, start, end int) []*Part {
+	if start >= end {
+		return to
+	}
+	text := p.raw[start:end]
+	if len(text) <= 256 {
+		word := strings.ToLower(strings.Join(strings.Fields(string(text)), ""))
+		if word = strings.TrimRight(word, ".-"); word == "" || slices.Contains(stock, word) {
+			return to
+		}
+	} else if len(trimBlank(text)) == 0 {
+		return to
+	}
+	e := &Part{Parent: parent, Type: "text/plain", Extra: true, other: -1}
+	e.span(start, start, end)
+	e.Cut = e.Whole
+	e.Blocks = findBlocks(p.raw, e.Body)
+	return append(to, e)
+}
+
+// find gives the first delimiter of an open level at or after at, which is the
+// start of a line.
+func (p *parser) find(at int) delimiter {
+	if len(p.open) == 0 {
+		return p.end()
+	}
+	for {
+		i := bytes.Index(p.raw[at:], []byte("--"))
+		if i < 0 {
+			return p.end()
+		}
+		at += i
+		if d, ok := p.delimiter(at); ok {
+			return d
+		}
+		for at < len(p.raw) && p.raw[at] == '-' {
+			at++
+		}
+	}
+}
+
+// delimiter reads the "--" at at as the beginning of a delimiter line.
+func (p *parser) delimiter(at int) (delimiter, bool) {
+	if len(p.open) == 0 || at > 0 && !isEOL(p.raw[at-1]) || !p.marks.begins(p.raw[at+2:]) {
+		return delimiter{}, false
+	}
+	end, next := line(p.raw, at)
+	text := p.raw[at+2 : end]
+	n, node, ok := p.marks.match(text)
+	if !ok {
+		return delimiter{}, false
+	}
+	levels := p.marks.levels[node]
+	level := levels[len(levels)-1]
+	if len(levels) > 1 && levels[len(levels)-2] != level {
+		p.odd(oddSame)
+		if p.open[level].closed {
+			level = levels[len(levels)-2]
+		}
+	}
+	rest := string(bytes.TrimRight(text[n:], " \t\x00"))
+	if rest != "" && rest != "--" {
+		p.odd(oddTail)
+	}
+	return delimiter{
+		level: level, text: string(text), start: beforeEOL(p.raw, at), next: next, closing: rest == "--",
+	}, true
+}
+
+// span sets the ranges of a part of which the header starts at at, the body at
+// body, and the next delimiter at end. The empty line after a header can be the
+// line end that belongs to the delimiter: then end is before body.
+func (p *Part) span(at, body, end int) {
+	at, body = min(at, end), min(body, end)
+	p.Whole, p.Header, p.Body = Range{at, end}, Range{at, body}, Range{body, end}
+}
+
+// number gives the parts below p their section numbers; prefix is what the
+// numbers of its children start with.
+func number(p *Part, prefix string) {
+	epilogues := 0
+	for _, e := range p.Extras {
+		switch {
+		case e.Whole.Start == p.Body.Start:
+			e.ID = prefix + "0"
+		case epilogues == 0:
+			e.ID, epilogues = prefix+"~", 1
+		default:
+			epilogues++
+			e.ID = prefix + "~" + strconv.Itoa(epilogues)
+		}
+	}
+	for i, c := range p.Children {
+		c.ID = prefix + strconv.Itoa(i+1)
+		number(c, c.ID+".")
+	}
+	if m := p.Message; m != nil {
+		if prefix == "" {
+			prefix = "1." // the message itself is of type message/rfc822
+		}
+		m.ID = prefix + "1"
+		below := m.ID + "."
+		if len(m.Children) > 0 {
+			m.ID, below = prefix+"TEXT", prefix
+		}
+		number(m, below)
+	}
+}
