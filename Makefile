@@ -1,0 +1,91 @@
+# make run     see it work: builds, starts a server on loopback, delivers samples, shows the mailboxes
+# make test    everything, with the programs of other people that it is tested against
+# make help    the rest
+
+GO       ?= go
+PREFIX   ?= /usr/local
+FUZZTIME ?= 60s
+VERSION  := $(shell git describe --always --dirty 2>/dev/null)
+BINARY   := build/kiyome
+
+# Packages whose tests are cheap enough for the race detector; the others run without.
+RACE     := kiyome/accounts kiyome/lmtp kiyome/store kiyome/scan/report kiyome/cmd/kiyome/config kiyome/cmd/kiyome/control
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := build
+.PHONY: run build test lint bench fuzz install deps deps-build help clean
+
+run: build ## show the main job, with nothing configured; ^C ends it
+	@$(BINARY) demo
+
+build: deps-build ## build/kiyome
+	@mkdir -p build
+	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BINARY) ./cmd/kiyome
+
+test: deps ## vet and all tests
+	$(GO) vet ./... ./testdata
+	$(GO) test -race -timeout 10m $(RACE)
+	$(GO) test -timeout 10m $(filter-out $(RACE),$(shell $(GO) list ./... ./testdata))
+
+lint: deps-build ## gofmt, vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./... ./testdata
+	$(GO) run $(STATICCHECK) ./... ./testdata
+
+bench: deps ## all benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./... ./testdata
+
+fuzz: deps-build ## every fuzz target for FUZZTIME
+	@set -e; grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sed 's/:[0-9]*:func / /' | sort -u | \
+	while read -r file target; do \
+		echo "== $$target in $$(dirname $$file)"; \
+		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
+	done
+
+install: build ## the program and shell completions, below PREFIX
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/kiyome
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(BINARY) completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/kiyome
+	$(BINARY) completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kiyome
+	$(BINARY) completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/kiyome.fish
+
+# ensure installs Debian packages when they are missing and root and apt-get are
+# at hand; else it says what to install. The first argument is "required" or what does
+# without them.
+define ensure
+@have() { \
+	case $$1 in \
+	gcc|pkg-config|strace) command -v $$1 ;; \
+	libyara-dev) pkg-config --exists yara ;; \
+	postfix) test -x /usr/sbin/postfix ;; \
+	dovecot-core) test -x /usr/sbin/dovecot ;; \
+	dovecot-imapd) test -x /usr/lib/dovecot/imap ;; \
+	dovecot-pop3d) test -x /usr/lib/dovecot/pop3 ;; \
+	dovecot-lmtpd) test -x /usr/lib/dovecot/lmtp ;; \
+	esac >/dev/null 2>&1; }; \
+lacking() { for p in $(2); do have $$p || printf ' %s' $$p; done; }; \
+missing=$$(lacking); \
+if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	echo "installing$$missing"; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 || \
+	{ apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null; } || true; \
+	missing=$$(lacking); \
+fi; \
+if [ -n "$$missing" ]; then \
+	echo "missing:$$missing   (Debian: sudo apt-get install$$missing)"; \
+	if [ '$(1)' = required ]; then echo 'kiyome cannot be built without'; exit 1; else echo '$(1)'; fi; \
+fi
+endef
+
+deps-build:
+	$(call ensure,required,gcc pkg-config libyara-dev)
+
+deps: deps-build ## install what building and testing need, or say what is missing
+	$(call ensure,tests that need them are skipped,postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd strace)
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | sort | while IFS="$$(printf '\t')" read -r name what; do printf '%-9s %s\n' "$$name" "$$what"; done

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kiyome/accounts"
+	"kiyome/cmd/kiyome/control"
+)
+
+func (a *app) accountShow() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:               "show ADDRESS",
+		Short:             "Show a mailbox and its services",
+		Args:              args(1, 1),
+		ValidArgsFunction: a.completeAddress,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withAccounts(c.Context(), false, func(db control.Accounts) error {
+				acc, err := db.Get(args[0])
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return a.printJSON(acc)
+				}
+				return a.printAccount(acc)
+			})
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// printAccount writes an account for people.
+func (a *app) printAccount(acc accounts.Account) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	row("address", acc.Address)
+	row("owner", acc.Owner)
+	row("inbound", stateText(acc.Inbound, cfg.Timezone))
+	row("outbound", stateText(acc.Outbound, cfg.Timezone))
+	row("language", acc.Language)
+	row("maildir", acc.Maildir)
+	row("forward", strings.Join(acc.Forward, ", "))
+	if acc.NoCopy {
+		row("copy", "none is kept")
+	}
+	row("added", timeText(acc.Added, cfg.Timezone))
+	row("closed", timeText(acc.Closed, cfg.Timezone))
+	return w.Flush()
+}
+
+// stateText is a service's state in words.
+func stateText(s accounts.State, zone *time.Location) string {
+	word := stateWord(s)
+	if s.Since.IsZero() {
+		return word
+	}
+	return word + " since " + timeText(s.Since, zone)
+}
+
+func stateWord(s accounts.State) string {
+	switch {
+	case s.Subscribed && s.Paused:
+		return "paused"
+	case s.Subscribed:
+		return "subscribed"
+	}
+	return "no"
+}
+
+func timeText(t time.Time, zone *time.Location) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.In(zone).Format("2006-01-02 15:04:05 MST")
+}
+
+func (a *app) accountList() *cobra.Command {
+	var asJSON, closed bool
+	var owner string
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the mailboxes",
+		Example: `  kiyome account list
+  kiyome account list --owner 0012345
+  kiyome account list --json | jq -r 'select(.inbound.paused) | .address'`,
+		Args: args(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.withAccounts(c.Context(), false, func(db control.Accounts) error {
+				return a.list(db, asJSON, func(acc accounts.Account) bool {
+					return (closed || acc.Closed.IsZero()) && (owner == "" || acc.Owner == owner)
+				})
+			})
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, an object a line")
+	c.Flags().BoolVar(&closed, "closed", false, "closed ones too")
+	c.Flags().StringVar(&owner, "owner", "", "those of one member `ID`")
+	return c
+}
+
+// list prints the accounts that wanted picks.
+func (a *app) list(db control.Accounts, asJSON bool, wanted func(accounts.Account) bool) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	lines := json.NewEncoder(a.out)
+	first := true
+	var printErr error
+	err := db.List(func(acc accounts.Account) bool {
+		if !wanted(acc) {
+			return true
+		}
+		if asJSON {
+			printErr = lines.Encode(acc)
+			return printErr == nil
+		}
+		if first {
+			fmt.Fprintln(w, "ADDRESS\tINBOUND\tOUTBOUND\tLANGUAGE\tOWNER")
+			first = false
+		}
+		name := acc.Address
+		if !acc.Closed.IsZero() {
+			name += " (closed)"
+		}
+		_, printErr = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, stateWord(acc.Inbound), stateWord(acc.Outbound), acc.Language, acc.Owner)
+		return printErr == nil
+	})
+	return errors.Join(err, printErr, w.Flush())
+}
+
+func (a *app) accountHistory() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:               "history ADDRESS",
+		Short:             "Show what happened to a mailbox, and who did it",
+		Args:              args(1, 1),
+		ValidArgsFunction: a.completeAddress,
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			return a.withAccounts(c.Context(), false, func(db control.Accounts) error {
+				events, err := db.History(args[0])
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return a.printJSON(events)
+				}
+				return printEvents(a.out, events, cfg.Timezone)
+			})
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func printEvents(out io.Writer, events []accounts.Event, zone *time.Location) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "EFFECTIVE\tWHAT\tSERVICE\tBY\tNOTE")
+	for _, e := range events {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", timeText(e.Effective, zone), e.Kind, e.Service, e.By, e.Note)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,186 @@
+// Package config reads the configuration: one TOML file, every setting with a
+// default, every mistake told with its place and all of them at once.
+//
+// A setting is a row of one table (settings.go): its key, where its value goes,
+// what is allowed, and the words that explain it. Reading, checking, printing
+// and comparing configurations all go through that table.
+package config
+
+import (
+	"time"
+)
+
+// Config is the whole configuration.
+type Config struct {
+	File string // where it was read; "" for the built-in defaults
+
+	Hostname string         // in the LMTP greeting, trace headers and Message-IDs
+	StateDir string         // accounts.db, control.sock, compiled rules, spool
+	Timezone *time.Location // of the times that people read
+
+	Inbound   Inbound
+	Mailboxes Mailboxes
+	Outbound  Outbound
+	Rules     Rules
+	Scan      Scan
+	Report    Report
+	Billing   Billing
+	Control   Control
+	Log       Log
+}
+
+// Inbound is the LMTP service that delivers into mailboxes.
+type Inbound struct {
+	Listen      []string      // host:port or unix:PATH
+	SocketMode  string        // of Unix sockets, octal
+	Unknown     string        // "reject" or "deliver"
+	Quota       string        // "defer" or "bounce"
+	Sessions    int           // connections at once
+	IdleTimeout time.Duration // silence of a client between commands
+	DataTimeout time.Duration // silence of a client within a message
+}
+
+// Mailboxes says where Maildirs are.
+type Mailboxes struct {
+	Path      string // template with {local} and {domain}
+	Delimiter string // of address extensions; "" for none
+}
+
+// Outbound is the content filter for mail that is sent.
+type Outbound struct {
+	Listen   []string
+	Unknown  string // "pass" or "refuse"
+	NextHop  string
+	Infected string // "clean" or "refuse"
+}
+
+// Rules says which rules serve.
+type Rules struct {
+	Dirs    []string
+	Builtin bool
+	Ignore  []string
+	Sets    map[string]*RuleSet
+}
+
+// RuleSet is what the operator says about one set of rules.
+type RuleSet struct {
+	MinScore     int
+	DefaultScore int
+	Disable      []string
+}
+
+// Scan is how messages are scanned.
+type Scan struct {
+	Workers   int
+	Encrypted string // "deliver" or "cut"
+	Unchecked string // "deliver" or "cut"
+	Sandbox   string // "on" or "off"
+	Slow      time.Duration
+	Recycle   int
+	Limits    Limits
+}
+
+// Limits bounds the work that one message can cause.
+type Limits struct {
+	Time     time.Duration
+	Unpacked int64 // bytes
+	Objects  int
+	Depth    int
+	Memory   int64 // bytes
+	Ratio    int   // 0: none
+}
+
+// Report is the mail that tells a recipient what was removed.
+type Report struct {
+	From      string
+	Language  string
+	Provider  string
+	Templates string
+}
+
+// Billing is what the services cost.
+type Billing struct {
+	Inbound   int // a month, before tax, in yen
+	Outbound  int
+	Campaigns []*Campaign
+}
+
+// Campaign makes the month of subscribing free.
+type Campaign struct {
+	Service  string
+	From, To time.Time // days, both included, at midnight UTC
+}
+
+// Control is the socket by which commands reach the server.
+type Control struct {
+	Group string // whose members may use it besides root and the server's own user; "" for nobody
+}
+
+// Log is what the server writes to standard error.
+type Log struct {
+	Format string // "text" or "json"
+	Level  string // "debug", "info", "warn" or "error"
+}
+
+// Default is the configuration without a file.
+func Default() *Config {
+	return &Config{
+		StateDir: "/var/lib/kiyome",
+		Timezone: mustZone("Asia/Tokyo"),
+		Inbound: Inbound{
+			Listen:      []string{"127.0.0.1:2424"},
+			SocketMode:  "0660",
+			Unknown:     "reject",
+			Quota:       "defer",
+			Sessions:    512,
+			IdleTimeout: 5 * time.Minute, // RFC 5321, section 4.5.3.2.7
+			DataTimeout: 5 * time.Minute,
+		},
+		Mailboxes: Mailboxes{
+			Path:      "/var/vmail/{domain}/{local}/Maildir",
+			Delimiter: "+",
+		},
+		Outbound: Outbound{
+			Listen:   []string{"127.0.0.1:2525"},
+			Unknown:  "pass",
+			NextHop:  "127.0.0.1:10026",
+			Infected: "clean",
+		},
+		Rules: Rules{
+			Dirs:    []string{defaultRulesDir},
+			Builtin: true,
+		},
+		Scan: Scan{
+			Encrypted: "deliver",
+			Unchecked: "deliver",
+			Sandbox:   "on",
+			Slow:      3 * time.Second,
+			Recycle:   1000,
+			Limits: Limits{
+				Time:     120 * time.Second,
+				Unpacked: 4 << 30,
+				Objects:  100_000,
+				Depth:    32,
+				Memory:   512 << 20,
+			},
+		},
+		Report:  Report{Language: "ja"},
+		Billing: Billing{Inbound: 150, Outbound: 150},
+		Log:     Log{Format: "text", Level: "info"},
+	}
+}
+
+// defaultRuleSet is a set of which the operator says nothing.
+func defaultRuleSet() *RuleSet { return &RuleSet{MinScore: 65, DefaultScore: 70} }
+
+// defaultRulesDir need not exist; a folder that the file names must.
+const defaultRulesDir = "/etc/kiyome/rules"
+
+// mustZone loads a time zone that is compiled in.
+func mustZone(name string) *time.Location {
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		panic(err)
+	}
+	return z
+}

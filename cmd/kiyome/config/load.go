@@ -1,0 +1,228 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// DefaultFile is read when neither the command nor the environment names a file.
+const DefaultFile = "/etc/kiyome/kiyome.toml"
+
+// Mistake is something wrong in a configuration file.
+type Mistake struct {
+	File string
+	Line int
+	Key  string // "" for a fault of syntax
+	Text string
+}
+
+func (m Mistake) String() string {
+	place := fmt.Sprintf("%s:%d: ", m.File, m.Line)
+	if m.Key != "" {
+		place += m.Key + ": "
+	}
+	return place + m.Text
+}
+
+// Mistakes is all that is wrong in a configuration file, in the order of lines.
+type Mistakes []Mistake
+
+func (m Mistakes) Error() string {
+	var all []string
+	for _, one := range m {
+		all = append(all, one.String())
+	}
+	return strings.Join(all, "\n")
+}
+
+// Load reads the configuration: from file or, when that is "", from the file
+// that $KIYOME_CONFIG names, then from DefaultFile, then the built-in defaults.
+// The error is Mistakes when the file could be read.
+func Load(file string) (*Config, error) {
+	if file == "" {
+		file = os.Getenv("KIYOME_CONFIG")
+	}
+	named := file != ""
+	if !named {
+		file = DefaultFile
+	}
+	text, err := os.ReadFile(file)
+	if !named && errors.Is(err, os.ErrNotExist) {
+		return Parse("", nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(file, text)
+}
+
+// Parse reads a configuration from text. file is its name in mistakes.
+func Parse(file string, text []byte) (*Config, error) {
+	p := &parser{config: Default(), file: file}
+	p.config.File = file
+	var doc map[string]any
+	if _, err := toml.Decode(string(text), &doc); err != nil {
+		return nil, syntax(file, err)
+	}
+	p.lines = locate(string(text))
+	p.prepare(doc)
+	p.settings = make(map[string]value)
+	for _, s := range p.config.settings() {
+		p.settings[s.key] = s.value
+	}
+	p.table("", doc)
+	p.campaigns()
+	if len(p.mistakes) > 0 {
+		slices.SortStableFunc(p.mistakes, func(a, b Mistake) int { return a.Line - b.Line })
+		return nil, p.mistakes
+	}
+	_, chosen := p.lines["rules.dirs"]
+	return p.config, p.config.complete(chosen)
+}
+
+// syntax makes a Mistake of what the TOML library says.
+func syntax(file string, err error) error {
+	var pe toml.ParseError
+	if !errors.As(err, &pe) {
+		return fmt.Errorf("configuration: %s: %w", file, err)
+	}
+	return Mistakes{{File: file, Line: pe.Position.Line, Text: pe.Message}}
+}
+
+type parser struct {
+	config   *Config
+	file     string
+	lines    lines
+	settings map[string]value
+	mistakes Mistakes
+}
+
+func (p *parser) report(key, text string) {
+	p.mistakes = append(p.mistakes, Mistake{p.file, p.lines.of(key), key, text})
+}
+
+// prepare makes room for the tables of which there can be any number.
+func (p *parser) prepare(doc map[string]any) {
+	rules, _ := doc["rules"].(map[string]any)
+	sets, _ := rules["set"].(map[string]any)
+	p.config.Rules.Sets = make(map[string]*RuleSet)
+	for name := range sets {
+		p.config.Rules.Sets[name] = defaultRuleSet()
+	}
+	billing, _ := doc["billing"].(map[string]any)
+	campaigns, _ := billing["campaign"].([]map[string]any)
+	for range campaigns {
+		p.config.Billing.Campaigns = append(p.config.Billing.Campaigns, new(Campaign))
+	}
+}
+
+// table reads the keys of one table and of those in it.
+func (p *parser) table(prefix string, table map[string]any) {
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		key, v := join(prefix, name), table[name]
+		if s, ok := p.settings[key]; ok {
+			p.set(key, s, v)
+			continue
+		}
+		sub, isTable := v.(map[string]any)
+		list, isList := v.([]map[string]any)
+		switch {
+		case isTable && p.holds(key+"."):
+			p.table(key, sub)
+		case isList && p.holds(key+"[0]."):
+			for i, sub := range list {
+				p.table(fmt.Sprintf("%s[%d]", key, i), sub)
+			}
+		case p.holds(key + "."):
+			p.report(key, show(v)+" is not a table")
+		case key == "billing.campaign":
+			p.report(key, "campaigns are written [[billing.campaign]]")
+		default:
+			p.report(key, "unknown key"+p.suggestion(prefix, name))
+		}
+	}
+}
+
+func (p *parser) set(key string, s value, v any) {
+	err := s.set(v)
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			p.report(key, e.Error())
+		}
+	} else if err != nil {
+		p.report(key, err.Error())
+	}
+}
+
+// holds reports whether some setting's key starts with prefix, or could.
+func (p *parser) holds(prefix string) bool {
+	for key := range p.settings {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return prefix == "rules.set."
+}
+
+// suggestion names the section that has a key of this name, when there is one only.
+func (p *parser) suggestion(prefix, name string) string {
+	var places []string
+	for key := range p.settings {
+		if i := strings.LastIndexByte(key, '.'); key[i+1:] == name && key != join(prefix, name) {
+			places = append(places, key)
+		}
+	}
+	if len(places) != 1 {
+		return ""
+	}
+	return "; did you mean " + places[0] + "?"
+}
+
+// campaigns checks what the single keys cannot.
+func (p *parser) campaigns() {
+	for i, c := range p.config.Billing.Campaigns {
+		key := fmt.Sprintf("billing.campaign[%d]", i)
+		if c.Service == "" || c.From.IsZero() || c.To.IsZero() {
+			if !slices.ContainsFunc(p.mistakes, func(m Mistake) bool { return strings.HasPrefix(m.Key, key) }) {
+				p.report(key, "a campaign needs service, from and to")
+			}
+		} else if c.To.Before(c.From) {
+			p.report(key+".to", c.To.Format(time.DateOnly)+" is before "+c.From.Format(time.DateOnly))
+		}
+	}
+}
+
+// complete fills in what is derived from the machine and from other settings.
+func (c *Config) complete(dirsChosen bool) error {
+	if c.Hostname == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("hostname: %w", err)
+		}
+		c.Hostname = name
+	}
+	if c.Report.From == "" {
+		c.Report.From = "virus-check@" + c.Hostname
+	}
+	if c.Report.Provider == "" {
+		c.Report.Provider = c.Hostname
+	}
+	if !dirsChosen {
+		c.Rules.Dirs = slices.DeleteFunc(c.Rules.Dirs, func(dir string) bool {
+			_, err := os.Stat(dir)
+			return errors.Is(err, os.ErrNotExist)
+		})
+	}
+	return nil
+}
+
+// State is a file in the state folder.
+func (c *Config) State(name string) string { return filepath.Join(c.StateDir, name) }

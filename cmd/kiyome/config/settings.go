@@ -1,0 +1,117 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// A setting is one key of the file.
+type setting struct {
+	key   string // full, as TOML writes it: "scan.limits.time"
+	value value
+	help  string
+}
+
+// settings lists every key that there is, in the order in which they are printed.
+func (c *Config) settings() []setting {
+	rows := []setting{
+		{"hostname", text(&c.Hostname, hostname), `The name in the LMTP greeting, in Received and in Message-IDs. "" asks the system.`},
+		{"state_dir", text(&c.StateDir, absolute), `Holds accounts.db, control.sock, the compiled rules and large messages on their way.`},
+		{"timezone", zone(&c.Timezone), `Of the times that people read, and of the months that are billed.`},
+
+		{"inbound.listen", texts(&c.Inbound.Listen, listenAddress), `Where the MTA delivers by LMTP: host:port or unix:PATH. Sockets that systemd passes under the name "inbound" are served instead.`},
+		{"inbound.socket_mode", text(&c.Inbound.SocketMode, mode), `Of sockets given as unix:PATH. With "0660" the MTA's user has to be in the server's group.`},
+		{"inbound.unknown", choice(&c.Inbound.Unknown, "reject", "deliver"), `A recipient without an account: "reject" answers 550, "deliver" writes untouched into a Maildir that exists already.`},
+		{"inbound.quota", choice(&c.Inbound.Quota, "defer", "bounce"), `What a mailbox over its quota answers: "defer" keeps the mail at the MTA, "bounce" gives it back.`},
+		{"inbound.sessions", number(&c.Inbound.Sessions, 1, 100_000), `Connections at once; more are answered 421.`},
+		{"inbound.idle_timeout", span(&c.Inbound.IdleTimeout, "1s", "1h"), `How long a client may be silent between commands.`},
+		{"inbound.data_timeout", span(&c.Inbound.DataTimeout, "1s", "1h"), `How long a client may be silent within a message.`},
+
+		{"mailboxes.path", text(&c.Mailboxes.Path, mailboxPath), `Where the Maildir of a new account is, with {local} and {domain}. It is expanded once, when the account is added.`},
+		{"mailboxes.recipient_delimiter", text(&c.Mailboxes.Delimiter, delimiter), `What separates an address extension: taro+shop@ is taro@. "" for none.`},
+
+		{"outbound.listen", texts(&c.Outbound.Listen, listenAddress), `Not in service yet. Where the MTA sends outgoing mail to be filtered.`},
+		{"outbound.unknown", choice(&c.Outbound.Unknown, "pass", "refuse"), `Not in service yet. An envelope sender without an account.`},
+		{"outbound.next_hop", text(&c.Outbound.NextHop, listenAddress), `Not in service yet. The MTA's port for mail that was filtered; forwarding will use it too.`},
+		{"outbound.infected", choice(&c.Outbound.Infected, "clean", "refuse"), `Not in service yet. What happens to an infected message: cleaned and sent on, or refused.`},
+
+		{"rules.dirs", texts(&c.Rules.Dirs, absolute), `Folders (or single files) of YARA rules. Each sub-folder is a set of its own name, files directly in a folder are the set "local".`},
+		{"rules.builtin", yesno(&c.Rules.Builtin), `The rules that come with kiyome serve too, as the set "kiyome".`},
+		{"rules.ignore", texts(&c.Rules.Ignore, anything), `Rules that never count, by name or set/name, or the sha256 of an object that is never matched.`},
+
+		{"scan.workers", number(&c.Scan.Workers, 0, 1024), `Processes that scan; 0 means one per core.`},
+		{"scan.encrypted", choice(&c.Scan.Encrypted, "deliver", "cut"), `What cannot be opened for want of a password: delivered and marked, or cut.`},
+		{"scan.unchecked", choice(&c.Scan.Unchecked, "deliver", "cut"), `What is damaged, over a limit or took too long: delivered and marked, or cut.`},
+		{"scan.sandbox", choice(&c.Scan.Sandbox, "on", "off"), `"off" scans in the server's own process: only where a sandbox is not to be had.`},
+		{"scan.slow", span(&c.Scan.Slow, "100ms", "5m"), `A scan that takes longer counts as slow; slow scans use half of the workers at most.`},
+		{"scan.recycle", number(&c.Scan.Recycle, 1, 1_000_000), `A worker is replaced after so many messages.`},
+		{"scan.limits.time", span(&c.Scan.Limits.Time, "1s", "5m"), `Of one message, all in all. The MTA waits ten minutes for our reply.`},
+		{"scan.limits.unpacked", size(&c.Scan.Limits.Unpacked, 1<<20), `Bytes unpacked from one message.`},
+		{"scan.limits.objects", number(&c.Scan.Limits.Objects, 1, 10_000_000), `Objects matched in one message.`},
+		{"scan.limits.depth", number(&c.Scan.Limits.Depth, 1, 200), `Containers within containers.`},
+		{"scan.limits.memory", size(&c.Scan.Limits.Memory, 64<<20), `Memory of one worker, the rules not counted.`},
+		{"scan.limits.ratio", number(&c.Scan.Limits.Ratio, 0, 1_000_000), `Unpacked bytes for each byte of a container, counted from 64 MiB on; 0 means no such limit.`},
+
+		{"report.from", text(&c.Report.From, mailAddress), `Sender of the reports. "" means virus-check@ and the hostname.`},
+		{"report.language", choice(&c.Report.Language, "ja", "en"), `Of accounts that have none of their own.`},
+		{"report.provider", text(&c.Report.Provider, oneLine), `Who signs the reports. "" means the hostname.`},
+		{"report.templates", text(&c.Report.Templates, absoluteOrNone), `Folder with report.ja.txt and report.en.txt in place of the built-in ones.`},
+
+		{"billing.inbound", number(&c.Billing.Inbound, 0, 1_000_000), `Not in service yet. Yen a month before tax.`},
+		{"billing.outbound", number(&c.Billing.Outbound, 0, 1_000_000), `Not in service yet. Yen a month before tax.`},
+
+		{"control.group", text(&c.Control.Group, oneLine), `A group whose members may use control.sock, besides root and the server's own user.`},
+
+		{"log.format", choice(&c.Log.Format, "text", "json"), `Of the log on standard error.`},
+		{"log.level", choice(&c.Log.Level, "debug", "info", "warn", "error"), `From which level on.`},
+	}
+	rows = append(rows, c.setSettings()...)
+	return append(rows, c.campaignSettings()...)
+}
+
+// setSettings lists the keys of the rule sets that the file names.
+func (c *Config) setSettings() []setting {
+	var rows []setting
+	for _, name := range slices.Sorted(maps.Keys(c.Rules.Sets)) {
+		set, key := c.Rules.Sets[name], join("rules.set", name)
+		rows = append(rows,
+			setting{key + ".min_score", number(&set.MinScore, 0, 100), `Rules of this set that score lower are logged and never cut.`},
+			setting{key + ".default_score", number(&set.DefaultScore, 0, 100), `Score of a rule that states none.`},
+			setting{key + ".disable", texts(&set.Disable, anything), `Rules of this set that are off: patterns of names, or set-file:PATTERN for all rules of a file.`},
+		)
+	}
+	return rows
+}
+
+// campaignSettings lists the keys of the campaigns that the file has.
+func (c *Config) campaignSettings() []setting {
+	var rows []setting
+	for i, p := range c.Billing.Campaigns {
+		key := fmt.Sprintf("billing.campaign[%d]", i)
+		rows = append(rows,
+			setting{key + ".service", choice(&p.Service, "inbound", "outbound"), `Not in service yet. Which service is free in the month of subscribing.`},
+			setting{key + ".from", date(&p.From), `First day.`},
+			setting{key + ".to", date(&p.To), `Last day.`},
+		)
+	}
+	return rows
+}
+
+// Changed names the settings in which two configurations differ.
+func Changed(a, b *Config) []string {
+	was := make(map[string]string)
+	for _, s := range a.settings() {
+		was[s.key] = s.value.toml()
+	}
+	var keys []string
+	for _, s := range b.settings() {
+		if old, ok := was[s.key]; !ok || old != s.value.toml() {
+			keys = append(keys, s.key)
+		}
+		delete(was, s.key)
+	}
+	keys = slices.AppendSeq(keys, maps.Keys(was))
+	slices.Sort(keys)
+	return keys
+}

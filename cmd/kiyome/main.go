@@ -1,0 +1,77 @@
+// Command kiyome delivers mail by LMTP into Maildirs and removes malware on the
+// way, for the mailboxes that have the virus check service.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // time zones, whatever the machine has
+
+	"kiyome/accounts"
+	"kiyome/cmd/kiyome/control"
+	"kiyome/scan/worker"
+)
+
+func main() {
+	worker.Main()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	err := run(ctx, os.Stdout, os.Args[1:])
+	if err != nil && err.Error() != "" {
+		fmt.Fprintf(os.Stderr, "kiyome: %v\n", err)
+	}
+	os.Exit(exitStatus(err))
+}
+
+// run carries out one command. What the command prints goes to out; progress and
+// the log go to standard error.
+func run(ctx context.Context, out io.Writer, args []string) error {
+	root := newRoot(&app{out: out})
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(os.Stderr)
+	return root.ExecuteContext(ctx)
+}
+
+// exit ends the command with a status of its own. Without an error nothing is printed:
+// the command has said already what there is to say.
+type exit struct {
+	status int
+	err    error
+}
+
+func (e exit) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e exit) Unwrap() error { return e.err }
+
+// negatives are errors that answer the question of the command with no.
+var negatives = []error{
+	accounts.ErrUnknown, accounts.ErrExists, accounts.ErrTransition,
+	control.ErrNoServer, control.ErrRefused,
+}
+
+// exitStatus is 0 for done, 1 for a negative answer, 2 for an error or wrong usage.
+func exitStatus(err error) int {
+	if err == nil {
+		return 0
+	}
+	if e, ok := errors.AsType[exit](err); ok {
+		return e.status
+	}
+	for _, n := range negatives {
+		if errors.Is(err, n) {
+			return 1
+		}
+	}
+	return 2
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"kiyome/cmd/kiyome/config"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Deliver mail",
+		Long: `Deliver mail until SIGTERM: then idle clients hear 421, running transactions are
+finished, and the exit status is 0. SIGHUP is "kiyome rules reload".
+
+The account database must be there: serve never makes one, so that a state folder
+that is not mounted bounces nobody's mail.`,
+		Example: `  kiyome serve --config /etc/kiyome/kiyome.toml`,
+		Args:    args(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			return serve(c.Context(), cfg, newLog(cfg.Log, os.Stderr))
+		},
+	}
+}
+
+// newLog makes the log as the configuration wants it.
+func newLog(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		panic(err) // the configuration was checked
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// serve runs a server until ctx ends.
+func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	syscall.Umask(0o077) // mail is nobody else's
+	if os.Geteuid() == 0 {
+		log.Warn("running as root: mail that root writes cannot be read by its owner, and a fault has no bounds; run as the owner of the Maildirs")
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // before anything takes time: a SIGHUP while starting must not end us
+	defer signal.Stop(hup)
+	s, err := openServer(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	all, err := listeners(c)
+	if err != nil {
+		return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go s.attend(ctx, hup)
+	return s.serve(ctx, all)
+}
+
+// attend answers SIGHUP and tells systemd how we are.
+func (s *server) attend(ctx context.Context, hup <-chan os.Signal) {
+	s.notify(daemon.SdNotifyReady)
+	var watchdog <-chan time.Time
+	if interval, err := daemon.SdWatchdogEnabled(false); err == nil && interval > 0 {
+		t := time.NewTicker(interval / 2)
+		defer t.Stop()
+		watchdog = t.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			s.notify(daemon.SdNotifyStopping)
+			return
+		case <-watchdog:
+			s.notify(daemon.SdNotifyWatchdog)
+		case <-hup:
+			s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+			s.Reload(ctx) // which logs what came of it
+			s.notify(daemon.SdNotifyReady)
+		}
+	}
+}
+
+// notify tells systemd, when it started us.
+func (s *server) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		s.log.Warn("systemd", "err", err)
+	}
+}

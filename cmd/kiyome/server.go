@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kiyome/accounts"
+	"kiyome/cmd/kiyome/config"
+	"kiyome/cmd/kiyome/control"
+	"kiyome/lmtp"
+	"kiyome/rules"
+	"kiyome/scan"
+	"kiyome/scan/report"
+	"kiyome/scan/worker"
+	"kiyome/store"
+)
+
+// remember is how long a delivery whose reply was lost, and a message that
+// ended its worker, are remembered: longer than the MTA tries again (5 days).
+const remember = 6 * 24 * time.Hour
+
+// server is a kiyome that serves, with all its rooms wired together. The
+// demonstration runs the same.
+type server struct {
+	config  *config.Config
+	log     *slog.Logger
+	started time.Time
+
+	db      *accounts.DB
+	scanner scanner
+	lmtp    *lmtp.Server
+	control *control.Server
+
+	reloading sync.Mutex // one change of the rules at a time
+	mu        sync.Mutex // guards rules and listen
+	rules     rules.Compiled
+	listen    []string
+
+	undo []func(context.Context) error // what close has to do, in reverse
+}
+
+// openServer prepares everything that can fail before mail is taken. It never
+// makes an account database.
+func openServer(ctx context.Context, c *config.Config, log *slog.Logger) (_ *server, err error) {
+	s := &server{config: c, log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	// The lock of the database comes first: it keeps two servers apart.
+	s.db, err = accounts.Open(c.State(databaseName), accountOptions(c))
+	if err != nil {
+		return nil, explainDatabase(err)
+	}
+	s.onClose(func(context.Context) error { return s.db.Close() })
+	for _, name := range []string{rulesName, spoolName} {
+		if err := os.Mkdir(c.State(name), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return nil, fmt.Errorf("state folder: %w", err)
+		}
+	}
+	if err := s.startScanner(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.startLMTP(); err != nil {
+		return nil, err
+	}
+	s.control, err = control.Listen(control.Options{
+		Socket: c.State(socketName), Group: c.Control.Group, Spool: c.State(spoolName),
+		Accounts: s.db, Operator: s, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(s.control.Close)
+	return s, nil
+}
+
+func (s *server) onClose(f func(context.Context) error) { s.undo = append(s.undo, f) }
+
+// close undoes what openServer did, the latest first. It can be called again.
+func (s *server) close(ctx context.Context) error {
+	var errs []error
+	for _, f := range slices.Backward(s.undo) {
+		errs = append(errs, f(ctx))
+	}
+	s.undo = nil
+	return errors.Join(errs...)
+}
+
+// startScanner builds the rules, starts the workers and sees that they find EICAR.
+func (s *server) startScanner(ctx context.Context) error {
+	set, problems, err := buildRules(ctx, s.config)
+	s.logProblems(problems)
+	if err != nil {
+		return err
+	}
+	poison, err := store.OpenMemory(s.config.State(poisonName), remember)
+	if err != nil {
+		return err
+	}
+	o := poolOptions(s.config, s.config.State(spoolName))
+	o.Poison, o.Log = poison, s.log
+	if s.config.Scan.Sandbox == "off" {
+		s.log.Warn("scan.sandbox is off: messages are scanned in the server's own process, unprotected")
+		s.scanner, err = newEngines(ctx, set, rulesConfig(s.config), o)
+	} else {
+		s.scanner, err = worker.NewPool(ctx, set, rulesConfig(s.config), o)
+	}
+	if errors.Is(err, worker.ErrSandbox) {
+		return fmt.Errorf(`start the workers: %w (where that cannot be helped, [scan] sandbox = "off" scans without protection)`, err)
+	}
+	if err != nil {
+		return fmt.Errorf("start the workers: %w", err)
+	}
+	s.onClose(s.scanner.Close)
+	s.rules = set
+	return selfTest(ctx, s.scanner)
+}
+
+// selfTest has the EICAR test file scanned: a server that finds nothing must not say clean.
+func selfTest(ctx context.Context, sc scanner) error {
+	// In two pieces, so that no scanner takes this program for infected.
+	text := `X5O!P%@AP[4\PZX54(P^)7CC)7}$` + strings.ToUpper("eicar-standard-antivirus-test-file") + `!$H+H*`
+	m, err := scan.NewMessage([]byte("Subject: self-test\r\n\r\n" + text + "\r\n"))
+	if err != nil {
+		return fmt.Errorf("self-test: %w", err)
+	}
+	defer m.Close()
+	v, err := sc.Scan(ctx, m)
+	if err != nil {
+		return fmt.Errorf("self-test: %w", err)
+	}
+	if len(v.Findings) == 0 {
+		return errors.New("self-test: the EICAR test file was not found")
+	}
+	return nil
+}
+
+// startLMTP makes the server that takes mail; nothing is accepted before serve.
+func (s *server) startLMTP() error {
+	c := s.config
+	delivered, err := store.OpenMemory(c.State(repliesName), remember)
+	if err != nil {
+		return err
+	}
+	reports, err := report.New(report.Options{
+		From: c.Report.From, Provider: c.Report.Provider, Hostname: c.Hostname,
+		Language: c.Report.Language, Timezone: c.Timezone, Templates: c.Report.Templates,
+	})
+	if err != nil {
+		return err
+	}
+	o := lmtp.Options{
+		Hostname:    c.Hostname,
+		Accounts:    s.db,
+		Scanner:     s.scanner,
+		Store:       store.New(store.Options{Hostname: c.Hostname, Root: mailRoot(c.Mailboxes.Path)}),
+		Reports:     reports,
+		Memory:      delivered,
+		Spool:       c.State(spoolName),
+		QuotaBounce: c.Inbound.Quota == "bounce",
+		Delimiter:   c.Mailboxes.Delimiter,
+		Sessions:    c.Inbound.Sessions,
+		IdleTimeout: c.Inbound.IdleTimeout,
+		DataTimeout: c.Inbound.DataTimeout,
+		Log:         s.log,
+	}
+	if c.Inbound.Unknown == "deliver" {
+		o.Unknown = func(address string) (string, bool) { return existingMaildir(c.Mailboxes.Path, address) }
+	}
+	s.lmtp = lmtp.NewServer(o)
+	return nil
+}
+
+// mailRoot is the folder below which all Maildirs of a template lie.
+func mailRoot(template string) string {
+	fixed, _, _ := strings.Cut(template, "{")
+	return filepath.Clean(fixed[:strings.LastIndexByte(fixed, '/')+1])
+}
+
+// existingMaildir gives the Maildir of an address without an account, if there is one.
+func existingMaildir(template, address string) (string, bool) {
+	canonical, err := accounts.ParseAddress(address)
+	if err != nil {
+		return "", false
+	}
+	dir, err := accounts.ExpandPath(template, canonical)
+	if err != nil {
+		return "", false
+	}
+	info, err := os.Stat(filepath.Join(dir, "new"))
+	return dir, err == nil && info.IsDir()
+}
+
+// serve takes mail from the listeners until ctx ends, then finishes what is under way.
+func (s *server) serve(ctx context.Context, listeners []net.Listener) error {
+	for _, l := range listeners {
+		s.listen = append(s.listen, addressText(l.Addr()))
+	}
+	s.log.Info("serving", "version", versionText(), "listen", s.listen, "rules", s.rules.Version, "accounts", s.config.State(databaseName))
+	failed := make(chan error, len(listeners)+1)
+	go func() { failed <- s.control.Serve() }()
+	for _, l := range listeners {
+		go func() { failed <- s.lmtp.Serve(l) }()
+	}
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	return errors.Join(err, s.shutdown(context.WithoutCancel(ctx)))
+}
+
+// finishTime is how long transactions under way may take to finish at the end. What is
+// left then is cut off; the MTA still has those messages.
+const finishTime = 60 * time.Second
+
+func (s *server) shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, finishTime)
+	defer cancel()
+	s.log.Info("stopping")
+	err := s.lmtp.Shutdown(ctx)
+	err = errors.Join(err, s.close(ctx))
+	s.log.Info("stopped", "err", err)
+	return err
+}
+
+func addressText(a net.Addr) string {
+	if a.Network() == "unix" {
+		return "unix:" + a.String()
+	}
+	return a.String()
+}

@@ -1,0 +1,252 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+)
+
+// site is an installed kiyome in a folder of its own. Started by root, it runs
+// as nobody, as a mail server's user would.
+type site struct {
+	t      *testing.T
+	Dir    string
+	User   string // whom Maildirs belong to
+	Group  string
+	LMTP   int    // port
+	kiyome string // the program
+	uid    uint32
+	gid    uint32
+	serve  *exec.Cmd // the running server
+	ended  chan error
+	log    bytes.Buffer
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	owner, err := user.Current()
+	if err == nil && owner.Uid == "0" {
+		owner, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+	group, err := user.LookupGroupId(owner.Gid)
+	if err != nil {
+		t.Skip(err)
+	}
+	dir, err := os.MkdirTemp("", "kiyome-test") // t.TempDir's parents are closed to other users
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &site{t: t, Dir: dir, User: owner.Username, Group: group.Name, LMTP: freePort(t), kiyome: filepath.Join(dir, "kiyome")}
+	s.uid, s.gid = number(t, owner.Uid), number(t, owner.Gid)
+	if out, err := exec.Command("go", "build", "-o", s.kiyome, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	s.folder("", 0o755, false)
+	s.folder("state", 0o700, true)
+	s.folder("mail", 0o700, true)
+	s.write("kiyome.toml", "kiyome.toml", s)
+	return s
+}
+
+func number(t *testing.T, s string) uint32 {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint32(n)
+}
+
+// folder makes a folder of the site, with the parents it needs.
+func (s *site) folder(name string, mode os.FileMode, own bool) {
+	s.t.Helper()
+	path := filepath.Join(s.Dir, name)
+	err := errors.Join(os.MkdirAll(path, mode), os.Chmod(path, mode))
+	if own && os.Geteuid() == 0 {
+		err = errors.Join(err, os.Chown(path, int(s.uid), int(s.gid)))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// write fills in a template of testdata/e2e.
+func (s *site) write(from, to string, data any) {
+	s.t.Helper()
+	tmpl, err := template.ParseFiles(filepath.Join("testdata", "e2e", from))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := tmpl.Execute(&b, data); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir, to), b.Bytes(), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// command prepares to run kiyome as the owner of the Maildirs.
+func (s *site) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(s.kiyome, args...)
+	cmd.Env = append(os.Environ(), "KIYOME_CONFIG="+filepath.Join(s.Dir, "kiyome.toml"))
+	cmd.Dir = s.Dir
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: s.uid, Gid: s.gid}}
+	}
+	return cmd
+}
+
+func (s *site) account(args ...string) {
+	s.t.Helper()
+	if out, err := s.command(append([]string{"account"}, args...)...).CombinedOutput(); err != nil {
+		s.t.Fatalf("kiyome account %v: %v\n%s", args, err, out)
+	}
+}
+
+// start starts the server, which is stopped when the test ends.
+func (s *site) start() {
+	s.t.Helper()
+	cmd := s.command("serve")
+	cmd.Stdout, cmd.Stderr = &s.log, &s.log
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	first := s.serve == nil
+	s.serve, s.ended = cmd, ended
+	if first {
+		s.t.Cleanup(s.stop)
+	}
+	awaitPort(s.t, s.LMTP)
+}
+
+// kill ends the server without a warning, and waits for its end.
+func (s *site) kill() {
+	s.serve.Process.Kill()
+	<-s.ended
+}
+
+// stop ends the server as systemd does: it must end in order.
+func (s *site) stop() {
+	s.serve.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			s.t.Errorf("kiyome serve: %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		s.kill()
+		s.t.Error("kiyome serve did not end on SIGTERM")
+	}
+	if s.t.Failed() {
+		s.t.Logf("kiyome's log:\n%s", s.log.Bytes()[max(0, s.log.Len()-8000):])
+	}
+}
+
+// maildir gives the messages of a mailbox, in the order of their names.
+func (s *site) maildir(local string) []string {
+	s.t.Helper()
+	dir := filepath.Join(s.Dir, "mail/example.jp", local, "Maildir/new")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, string(b))
+	}
+	return all
+}
+
+// lmtpClient speaks LMTP to the server, byte for byte.
+type lmtpClient struct {
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+func (s *site) dial() *lmtpClient {
+	s.t.Helper()
+	c, err := dialLMTP(s.LMTP)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.conn.Close() })
+	return c
+}
+
+// dialLMTP connects and says LHLO.
+func dialLMTP(port int) (*lmtpClient, error) {
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return nil, err
+	}
+	c := &lmtpClient{conn, bufio.NewReader(conn)}
+	c.reply()
+	if reply := c.say("LHLO test.example"); !strings.HasPrefix(reply, "250 ") {
+		conn.Close()
+		return nil, errors.New(reply)
+	}
+	return c, nil
+}
+
+// say sends a command and gives the last line of its reply.
+func (c *lmtpClient) say(command string) string {
+	io.WriteString(c.conn, command+"\r\n")
+	return c.reply()
+}
+
+func (c *lmtpClient) reply() string {
+	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	for {
+		line, err := c.in.ReadString('\n')
+		if err != nil {
+			return "broken: " + err.Error()
+		}
+		if len(line) < 4 || line[3] != '-' {
+			return strings.TrimSpace(line)
+		}
+	}
+}
+
+// deliver sends a message, which must end with CRLF, and gives the reply for each recipient.
+func (c *lmtpClient) deliver(msg string, rcpts ...string) (replies []string) {
+	for _, command := range append(append([]string{"MAIL FROM:<sender@example.com>"}, recipients(rcpts)...), "DATA") {
+		if reply := c.say(command); reply[0] != '2' && reply[0] != '3' {
+			return []string{reply}
+		}
+	}
+	io.WriteString(c.conn, strings.TrimPrefix(strings.ReplaceAll("\r\n"+msg, "\r\n.", "\r\n.."), "\r\n")+".\r\n")
+	for range rcpts {
+		replies = append(replies, c.reply())
+	}
+	return replies
+}
+
+func recipients(rcpts []string) (commands []string) {
+	for _, r := range rcpts {
+		commands = append(commands, "RCPT TO:<"+r+">")
+	}
+	return commands
+}
