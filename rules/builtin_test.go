@@ -270,15 +270,15 @@ func TestBuiltinSourcesAreComplete(t *testing.T) {
 }
 
 // The same words in a letter are a letter.
-func TestTextThatQuotesAScriptIsClean(t *testing.T) {
+func TestTextThatQuotesASampleIsClean(t *testing.T) {
 	_, m := builtinRules(t)
+	prose := strings.Repeat("Dear all, if you see what stands below in a mail, delete it.\n", 40)
 	for _, s := range samples(t) {
-		if !strings.HasPrefix(s.place, "script/") {
-			continue
+		if s.rule == "EICAR_Test_File" {
+			continue // to be found anywhere, by agreement
 		}
-		quoted := append([]byte("Dear all, if you see this in a mail, delete it:\n\n"), s.content...)
 		for _, name := range []string{"", "warning.txt", "article.md"} {
-			found, err := m.Match(Object{Data: quoted, Name: name}, 10*time.Second)
+			found, err := m.Match(Object{Data: append([]byte(prose), s.content...), Name: name}, 10*time.Second)
 			if err != nil {
 				t.Errorf("%s: %v", s.place, err)
 			}
