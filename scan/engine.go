@@ -2,6 +2,8 @@ package scan
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -18,17 +20,43 @@ type Limits struct {
 	Object int // bytes of an object up to which it is held in memory rather than in the scratch file; default 4 MiB
 }
 
+// defaultTime is that of Limits.Time: two tries of it and some waiting stay below
+// the 300 s after which an MTA's patience should not be tried.
+const defaultTime = 120 * time.Second
+
 // Options configures an Engine.
 type Options struct {
 	Policy Policy
 	Limits Limits
 }
 
+// matcher is *rules.Matcher, and what a test puts in its place.
+type matcher interface {
+	Match(o rules.Object, limit time.Duration) ([]rules.Match, error)
+	Close()
+}
+
 // Engine scans in this process. It is used by one goroutine.
-type Engine struct{}
+type Engine struct {
+	set     *rules.Set
+	matcher matcher
+	o       Options
+}
 
 // NewEngine makes an engine that matches against set.
-func NewEngine(set *rules.Set, o Options) (*Engine, error) { panic("not built yet") }
+func NewEngine(set *rules.Set, o Options) (*Engine, error) {
+	m, err := set.NewMatcher()
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if o.Limits.Time <= 0 {
+		o.Limits.Time = defaultTime
+	}
+	return &Engine{set: set, matcher: m, o: o}, nil
+}
+
+// Close frees the engine. The rules stay.
+func (e *Engine) Close() { e.matcher.Close() }
 
 // Job is one thing to scan.
 type Job struct {
@@ -39,12 +67,92 @@ type Job struct {
 	Found   func(Finding) // told of each finding as it is made; may be nil
 }
 
-// Run scans one job. The error is for faults of the engine itself: whatever is
-// wrong with the bytes is in the Verdict.
-func (e *Engine) Run(ctx context.Context, j Job) (*Verdict, error) { panic("not built yet") }
+// Scan is Run for a message: the method by which lmtp knows a scanner. Large
+// objects go to an unlinked file in os.TempDir.
+func (e *Engine) Scan(ctx context.Context, m *Message) (*Verdict, error) {
+	raw, release, err := Map(m.File(), m.Size())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	scratch, err := Unlinked(os.TempDir())
+	if err != nil {
+		return nil, fmt.Errorf("scratch file: %w", err)
+	}
+	defer scratch.Close()
+	return e.Run(ctx, Job{Raw: raw, Scratch: scratch})
+}
 
-// Scan is Run for a message: the method by which lmtp knows a scanner.
-func (e *Engine) Scan(ctx context.Context, m *Message) (*Verdict, error) { panic("not built yet") }
+// Run scans one job. The error is for faults of the engine itself, and for a ctx
+// that was cancelled: whatever is wrong with the bytes is in the Verdict, and so
+// is the end of Limits.Time or of ctx's own time.
+func (e *Engine) Run(ctx context.Context, j Job) (*Verdict, error) {
+	limited, cancel := context.WithTimeout(ctx, e.o.Limits.Time)
+	defer cancel()
+	arena := unpack.NewArena(j.Scratch, e.o.Limits.Object)
+	s := &scanner{Engine: e, ctx: limited, job: j, arena: arena, known: make(map[key]*node)}
+	v := s.run()
+	if err := arena.Close(); err != nil {
+		return nil, fmt.Errorf("scratch file: %w", err)
+	}
+	if errors.Is(ctx.Err(), context.Canceled) && len(v.Findings) == 0 {
+		return nil, fmt.Errorf("scan: %w", context.Cause(ctx))
+	}
+	return v, nil
+}
 
-// Close frees the engine.
-func (e *Engine) Close() { panic("not built yet") }
+// scanner is the scan of one job.
+type scanner struct {
+	*Engine
+	ctx     context.Context
+	job     Job
+	arena   *unpack.Arena
+	known   map[key]*node // every object that was met
+	objects int
+	bytes   int64
+}
+
+// run looks at the job once, and when there is something to cut, at what the
+// cut leaves.
+func (s *scanner) run() *Verdict {
+	p := s.newPass(s.job.Found)
+	isMessage := !s.job.File || looksLikeMessage(s.job.Raw)
+	p.guard(spot{}, nil, func() {
+		if isMessage {
+			p.message(mime.Parse(s.job.Raw, s.o.Limits.MIME))
+		} else {
+			p.file(s.job.Name, s.job.Raw)
+		}
+	})
+	v := p.verdict()
+	v.Rules, v.Objects, v.Bytes = s.set.Version(), s.objects, s.bytes
+	switch {
+	case len(p.hits) == 0:
+		v.Outcome = Clean
+	case !isMessage:
+		v.Outcome, v.Why = ReportOnly, "not a message"
+	default:
+		s.decide(p, v)
+	}
+	return v
+}
+
+// decide plans the cut, has it proved, and writes the outcome into v. Whatever
+// goes wrong on the way, what was found is not delivered.
+func (s *scanner) decide(p *pass, v *Verdict) {
+	v.Outcome, v.Why = ReportOnly, "the cut failed"
+	defer func() {
+		if r := recover(); r != nil {
+			v.Outcome, v.Cut, v.Why = ReportOnly, nil, fmt.Sprintf("the cut failed: %v", r)
+		}
+	}()
+	c := planCut(p.msg, p.hits)
+	if c.why == "" {
+		c.why = s.prove(p, c)
+	}
+	if c.why != "" {
+		v.Why = c.why
+		return
+	}
+	v.Outcome, v.Cut, v.Signed, v.Why = Cleaned, c.ranges, c.signed, ""
+}

@@ -78,11 +78,10 @@ func (s *Spool) countBareLF(b []byte) {
 
 // toDisk moves what there is into an unlinked file.
 func (s *Spool) toDisk() error {
-	fd, err := unix.Open(s.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	disk, err := Unlinked(s.dir)
 	if err != nil {
-		return fmt.Errorf("spool: %w", &os.PathError{Op: "open", Path: s.dir, Err: err})
+		return fmt.Errorf("spool: %w", err)
 	}
-	disk := os.NewFile(uintptr(fd), "message")
 	if err := sendfile(disk, s.file, 0, s.size); err != nil {
 		disk.Close()
 		return fmt.Errorf("spool: %w", err)
@@ -92,13 +91,15 @@ func (s *Spool) toDisk() error {
 	return nil
 }
 
-// Message ends the spool and gives the message, which now owns the bytes.
+// Message ends the spool and gives the message, which now owns the bytes. On an
+// error the spool is closed.
 func (s *Spool) Message() (*Message, error) {
 	m := &Message{file: s.file, size: s.size, bareLF: s.bareLF}
 	if s.onDisk {
 		// The worker must not be able to write: it gets a descriptor opened for reading.
 		f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", s.file.Fd()))
 		if err != nil {
+			s.file.Close()
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 		s.file.Close()
@@ -107,6 +108,7 @@ func (s *Spool) Message() (*Message, error) {
 	}
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	if _, err := unix.FcntlInt(s.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		s.file.Close()
 		return nil, fmt.Errorf("spool: seal: %w", err)
 	}
 	return m, nil
@@ -175,8 +177,24 @@ func (m *Message) WriteRange(w io.Writer, start, end int64) error {
 // Close gives the bytes back.
 func (m *Message) Close() error { return m.file.Close() }
 
-// Keep gives the ranges of a message of size bytes that a cut leaves.
-func Keep(size int64, cut []mime.Range) []mime.Range { panic("not built yet") }
+// Keep gives the ranges of a message of size bytes that a cut leaves: ascending,
+// none of them empty. cut is as in a Verdict, ascending and disjoint; of one that
+// is not, what is out of order or out of bounds is not kept, so that nothing
+// that was to be cut is ever left in.
+func Keep(size int64, cut []mime.Range) []mime.Range {
+	var keep []mime.Range
+	at := 0
+	for _, c := range cut {
+		if c.Start > at {
+			keep = append(keep, mime.Range{Start: at, End: min(c.Start, int(size))})
+		}
+		at = max(at, c.End)
+	}
+	if at < int(size) {
+		keep = append(keep, mime.Range{Start: at, End: int(size)})
+	}
+	return keep
+}
 
 // sendfile copies n bytes of src from off to the end of dst.
 func sendfile(dst, src *os.File, off, n int64) error {

@@ -27,6 +27,7 @@ const (
 type Verdict struct {
 	Outcome   Outcome      `json:"outcome"`
 	Findings  []Finding    `json:"findings,omitempty"`
+	More      int          `json:"more,omitempty"` // findings beyond those listed: there are MaxFindings at the most
 	Unchecked []Unchecked  `json:"unchecked,omitempty"`
 	Cut       []mime.Range `json:"cut,omitempty"`    // ascending, disjoint; only when Cleaned
 	Why       string       `json:"why,omitempty"`    // why nothing could be cut, when ReportOnly
@@ -43,7 +44,7 @@ type Finding struct {
 	Malware string     `json:"malware"`
 	Rule    string     `json:"rule,omitempty"`   // set/rule
 	Name    string     `json:"name,omitempty"`   // decoded file name of the attachment; "" for a body
-	Path    []string   `json:"path,omitempty"`   // names of the containers that lead to the object, the attachment's first
+	Path    []string   `json:"path,omitempty"`   // in a container: the names that lead to the object, the attachment's first, its own last
 	Part    string     `json:"part"`             // section number of the part that holds it
 	Body    bool       `json:"body,omitempty"`   // in the text that a mail program shows as the message
 	SHA256  string     `json:"sha256,omitempty"` // of the object, hex
@@ -65,3 +66,7 @@ type Policy struct {
 	Encrypted string // "deliver" or "cut": for want of a password
 	Unchecked string // "deliver" or "cut": damaged, unknown, over a limit, time out, scan error
 }
+
+// MaxFindings is how many findings a Verdict lists at the most. Verdict.More
+// counts the rest.
+const MaxFindings = 1000

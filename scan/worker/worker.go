@@ -6,15 +6,18 @@
 // behind it (seccomp, no_new_privs, resource limits), and then scans one message
 // after another: the message comes as a descriptor to be mapped, findings go
 // back as they are made, and the verdict ends the answer.
+//
+// What comes back is not trusted either: it is bounded, and a verdict that
+// contradicts itself or the message counts as the death of its worker.
 package worker
 
 import (
-	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"runtime"
 	"time"
 
-	"kiyome/rules"
 	"kiyome/scan"
 )
 
@@ -24,6 +27,13 @@ var ErrDied = errors.New("scan ended its worker")
 
 // ErrBusy says that no worker became free in time.
 var ErrBusy = errors.New("no worker is free")
+
+// ErrClosed says that the pool was closed.
+var ErrClosed = errors.New("the workers were stopped")
+
+// ErrSandbox says that this system does not let a worker close the door behind
+// it: no seccomp, for instance.
+var ErrSandbox = errors.New("workers cannot be confined")
 
 // Memory remembers digests for some days: *store.Memory is one.
 type Memory interface {
@@ -35,19 +45,49 @@ type Memory interface {
 // Options configures a Pool.
 type Options struct {
 	Workers int           // how many; 0: one per core
-	Memory  int64         // bytes of address space growth that a worker may use, rules not counted; default 512 MiB
-	Scratch string        // folder for the unlinked scratch files
+	Memory  int64         // bytes of memory that a worker may use, rules not counted; default 512 MiB
+	Scratch string        // folder for the unlinked scratch files; default os.TempDir()
 	Jobs    int           // a worker is replaced after so many; default 1000
 	Slow    time.Duration // a scan that takes longer counts as slow; default 3 s. Half of the workers at most do slow scans
 	Poison  Memory        // digests of messages that ended a worker; may be nil
 	Engine  scan.Options
-	Log     *slog.Logger
+	Log     *slog.Logger // nil: slog.Default()
+
+	fake  string        // what a worker runs in place of the engine: for tests
+	grace time.Duration // how long past its time a scan may go on before it is killed; default 2 s
+}
+
+// defaultTime is that of scan.Limits.Time.
+const defaultTime = 120 * time.Second
+
+// withDefaults fills what is zero.
+func (o Options) withDefaults() Options {
+	fill(&o.Workers, runtime.NumCPU())
+	fill(&o.Memory, 512<<20)
+	fill(&o.Scratch, os.TempDir())
+	fill(&o.Jobs, 1000)
+	fill(&o.Slow, 3*time.Second)
+	fill(&o.grace, 2*time.Second)
+	fill(&o.Engine.Limits.Time, defaultTime)
+	fill(&o.Engine.Limits.Unpack.Unpacked, 4<<30)
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}
+
+// fill sets a zero value to its default.
+func fill[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
 }
 
 // Stats is what the pool has done since it started.
 type Stats struct {
-	Workers  int    `json:"workers"`
-	Scans    uint64 `json:"scans"`
+	Workers  int    `json:"workers"`  // that serve now
+	Scans    uint64 `json:"scans"`    // verdicts given
 	Died     uint64 `json:"died"`     // workers that crashed
 	Killed   uint64 `json:"killed"`   // workers killed at the deadline
 	Recycled uint64 `json:"recycled"` // workers replaced after Options.Jobs scans
@@ -55,37 +95,3 @@ type Stats struct {
 	Slow     int    `json:"slow"`
 	Rules    string `json:"rules"`
 }
-
-// Pool is a set of workers. It is safe for concurrent use.
-type Pool struct{}
-
-// Main turns this process into a worker and does not return, when it was started
-// as one; else it returns at once. Call it first thing in main.
-func Main() { panic("not built yet") }
-
-// NewPool starts the workers with the compiled rules and returns when they are ready.
-func NewPool(ctx context.Context, set rules.Compiled, c rules.Config, o Options) (*Pool, error) {
-	panic("not built yet")
-}
-
-// Scan scans a message in a worker.
-func (p *Pool) Scan(ctx context.Context, m *scan.Message) (*scan.Verdict, error) {
-	panic("not built yet")
-}
-
-// ScanFile scans any file in a worker: the message's bytes are the file's.
-func (p *Pool) ScanFile(ctx context.Context, name string, m *scan.Message) (*scan.Verdict, error) {
-	panic("not built yet")
-}
-
-// Swap puts other rules in service: new workers are started with them and, when
-// all are ready, take over; the old ones finish what they do. On an error nothing has changed.
-func (p *Pool) Swap(ctx context.Context, set rules.Compiled, c rules.Config) error {
-	panic("not built yet")
-}
-
-// Stats tells what the pool has done.
-func (p *Pool) Stats() Stats { panic("not built yet") }
-
-// Close lets running scans finish until ctx ends, then kills the workers.
-func (p *Pool) Close(ctx context.Context) error { panic("not built yet") }

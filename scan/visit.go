@@ -1,0 +1,341 @@
+package scan
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"kiyome/rules"
+	"kiyome/scan/mime"
+	"kiyome/scan/unpack"
+)
+
+// key tells objects apart. The name belongs to it because rules may ask for it.
+type key struct {
+	sum  [sha256.Size]byte
+	name string
+}
+
+// node is what is known of an object: what matched it, and what is in it. An
+// object that is met again is not matched again; what is known of it holds for
+// the new place too.
+type node struct {
+	sum      string
+	matches  []rules.Match
+	problems []trouble
+	members  []memberOf
+	infected bool // a match here or below that cuts
+	told     bool // something to tell here or below
+	partial  bool // it holds one of those that it is in: what is known of it holds there only
+	at       spot // where it was told of last
+}
+
+// trouble is why an object was not read.
+type trouble struct{ reason, detail string }
+
+// memberOf is an object in a container.
+type memberOf struct {
+	name string
+	*node
+}
+
+// visit is the walk through one leaf, and through the containers in it.
+type visit struct {
+	*pass
+	at    spot
+	path  []string // of the object that is being looked at
+	stack []level  // the objects around it, the outermost first
+}
+
+// level is an object that the walk is in, and the length of its path.
+type level struct {
+	depth int
+	*node
+}
+
+// message looks at a message.
+func (p *pass) message(m *mime.Message) {
+	p.msg = m
+	for _, limit := range m.Unchecked {
+		p.problem(spot{}, nil, reasonLimit+limit, "")
+	}
+	for leaf := range m.Leaves() {
+		for r := range m.Readings(leaf) {
+			at := spot{part: leaf}
+			if r.Block != nil {
+				at.block = *r.Block
+			}
+			if !p.reading(&visit{pass: p, at: at}, leaf, r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// file looks at a file that is no message.
+func (p *pass) file(name string, data []byte) {
+	v := &visit{pass: p}
+	p.walk(v, nil, unpack.File{Name: name, Data: data})
+}
+
+// reading looks at one reading of a leaf, within v. It returns false when the
+// time is over.
+func (p *pass) reading(v *visit, leaf *mime.Part, r mime.Reading, base []string) (more bool) {
+	more = true
+	p.guard(v.at, v, func() {
+		name := r.Name
+		if name == "" && len(leaf.Names) > 0 {
+			name = leaf.Names[0]
+		}
+		if name == "" && len(base) > 0 {
+			name = leaf.Type // a path must name something
+		}
+		v.path = append(slices.Clip(base), name)
+		data, release, ok := p.decoded(v, r)
+		if !ok {
+			return
+		}
+		defer release()
+		more = p.walk(v, base, unpack.File{Name: name, Data: data})
+	})
+	return more
+}
+
+// decoded gives the bytes of a reading. What was decoded before a limit is
+// looked at too.
+func (p *pass) decoded(v *visit, r mime.Reading) (data []byte, release func(), ok bool) {
+	if r.Data == nil {
+		return r.Raw, func() {}, true
+	}
+	data, release, err := p.arena.Hold(timed{p.ctx, r.Data}, math.MaxInt64)
+	if err == nil || errors.Is(err, unpack.ErrLimit) {
+		err = errors.Join(err, p.walker.Unpacked(int64(len(data))))
+	}
+	if err != nil && p.ctx.Err() == nil {
+		v.problem(v.path, reasonOf(err), err.Error())
+	}
+	return data, release, true
+}
+
+// timed reads until ctx ends.
+type timed struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read implements io.Reader.
+func (t timed) Read(b []byte) (int, error) {
+	if err := t.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return t.r.Read(b)
+}
+
+// walk looks at an object and what is in it. It returns false when the time is over.
+func (p *pass) walk(v *visit, base []string, f unpack.File) (more bool) {
+	if err := p.walker.Walk(p.ctx, base, f, v); err != nil {
+		p.timeOver()
+		return false
+	}
+	return true
+}
+
+// timeOver notes, once, that the rest of the message was not looked at.
+func (p *pass) timeOver() {
+	if !p.unread[spot{}] {
+		p.problem(spot{}, nil, reasonLimit+"time", "")
+	}
+}
+
+// Object implements unpack.Visitor: it matches an object that is new, and tells
+// again what is known of one that is not.
+func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
+	v.path = path
+	v.leave(len(path))
+	if len(f.Data) == 0 {
+		return false
+	}
+	sum := sha256.Sum256(f.Data)
+	if v.set.Ignored(sum) {
+		return false
+	}
+	k := key{sum, f.Name}
+	n, seen := v.known[k]
+	if seen && v.within(n) {
+		return false // a container that holds itself
+	}
+	if seen = seen && !n.partial; !seen {
+		n = &node{sum: hex.EncodeToString(sum[:]), at: v.at}
+		v.known[k] = n
+	}
+	if len(v.stack) > 0 {
+		around := v.stack[len(v.stack)-1].node
+		around.members = append(around.members, memberOf{f.Name, n})
+	}
+	if seen {
+		v.again(n)
+		return false
+	}
+	v.stack = append(v.stack, level{len(path), n})
+	v.matchNew(n, path, formats, f)
+	if looksLikeMessage(f.Data) {
+		v.attached(f.Data, path)
+	}
+	return true
+}
+
+// Unchecked implements unpack.Visitor.
+func (v *visit) Unchecked(path []string, err error) {
+	v.leave(len(path) + 1)
+	v.problem(path, reasonOf(err), err.Error())
+}
+
+// leave steps out of the objects that are at depth or deeper.
+func (v *visit) leave(depth int) {
+	for len(v.stack) > 0 && v.stack[len(v.stack)-1].depth >= depth {
+		v.stack = v.stack[:len(v.stack)-1]
+	}
+}
+
+// within reports whether the walk is in n. What lies between is then known in part only.
+func (v *visit) within(n *node) bool {
+	i := slices.IndexFunc(v.stack, func(l level) bool { return l.node == n })
+	if i < 0 {
+		return false
+	}
+	for _, l := range v.stack[i+1:] {
+		l.partial = true
+	}
+	return true
+}
+
+// matchNew matches an object and tells what matched.
+func (v *visit) matchNew(n *node, path, formats []string, f unpack.File) {
+	v.objects++
+	v.bytes += int64(len(f.Data))
+	left := v.o.Limits.Time
+	if deadline, ok := v.ctx.Deadline(); ok {
+		left = time.Until(deadline)
+	}
+	matches, err := v.matcher.Match(rules.Object{
+		Data: f.Data, Name: f.Name, Path: strings.Join(path[:len(path)-1], "/"), Type: kindOf(f),
+	}, max(left, time.Second))
+	for _, m := range matches {
+		n.matches = append(n.matches, m)
+		v.mark(!m.LogOnly)
+		v.match(v.at, path, m, n.sum)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, rules.ErrTimeout):
+		v.problem(path, reasonLimit+"time", err.Error())
+	default:
+		v.problem(path, reasonRules, err.Error())
+	}
+}
+
+// problem notes why the object at path was not read, with the object that the
+// walk is in.
+func (v *visit) problem(path []string, reason, detail string) {
+	if len(v.stack) > 0 {
+		n := v.stack[len(v.stack)-1].node
+		n.problems = append(n.problems, trouble{reason, detail})
+		v.mark(v.o.Policy.cuts(reason))
+	}
+	v.pass.problem(v.at, path, reason, detail)
+}
+
+// mark says of all the objects that the walk is in that there is something to
+// tell of them.
+func (v *visit) mark(infected bool) {
+	for _, l := range v.stack {
+		l.told = true
+		l.infected = l.infected || infected
+	}
+}
+
+// again tells what is known of an object that was met in another place.
+func (v *visit) again(n *node) {
+	if !n.told {
+		return
+	}
+	v.mark(n.infected)
+	if n.at == v.at {
+		return
+	}
+	n.at = v.at
+	// What is infected is told first, however much else there is.
+	for _, infected := range []bool{true, false} {
+		r := retelling{v, MaxFindings}
+		r.tell(n, v.path, infected)
+	}
+}
+
+// retelling tells of an object and what is in it, so many at the most: the same
+// containers, each twice in the next, would be told of without end.
+type retelling struct {
+	*visit
+	left int
+}
+
+// tell tells of n, and of what is in it, what cuts or what does not.
+func (r *retelling) tell(n *node, path []string, infected bool) {
+	for _, m := range n.matches {
+		if m.LogOnly != infected {
+			r.left--
+			r.match(r.at, path, m, n.sum)
+		}
+	}
+	for _, t := range n.problems {
+		if r.o.Policy.cuts(t.reason) == infected {
+			r.left--
+			r.pass.problem(r.at, path, t.reason, t.detail)
+		}
+	}
+	for _, m := range n.members {
+		if r.left <= 0 {
+			return
+		}
+		if infected && m.infected || !infected && m.told {
+			r.tell(m.node, append(slices.Clip(path), m.name), infected)
+		}
+	}
+}
+
+// attached looks at a message that is an object itself: attached in an encoding,
+// or a file in a container.
+func (v *visit) attached(data []byte, path []string) {
+	limit := v.o.Limits.Unpack.Depth
+	if limit <= 0 {
+		limit = defaultNesting
+	}
+	if v.depth >= limit {
+		v.problem(path, reasonLimit+"depth", fmt.Sprintf("%d messages within messages", v.depth))
+		return
+	}
+	v.depth++
+	defer func() { v.depth-- }()
+	m := mime.Parse(data, v.o.Limits.MIME)
+	for _, limit := range m.Unchecked {
+		v.problem(path, reasonLimit+limit, "")
+	}
+	for leaf := range m.Leaves() {
+		for r := range m.Readings(leaf) {
+			inner := &visit{pass: v.pass, at: v.at, stack: slices.Clip(v.stack)}
+			if !v.reading(inner, leaf, r, path) {
+				return
+			}
+		}
+	}
+}
+
+// defaultNesting is how deep messages in encoded parts are read, each being
+// parsed by itself, when Limits.Unpack.Depth does not say.
+const defaultNesting = 32

@@ -1,0 +1,240 @@
+package worker
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kiyome/scan"
+)
+
+// process is the server's end of one worker.
+type process struct {
+	gen     *generation
+	cmd     *exec.Cmd
+	conn    *net.UnixConn
+	in      *bufio.Reader
+	scratch *os.File
+	last    *tail
+	version string // of its rules
+	ended   atomic.Bool
+	talk    sync.Mutex    // held while somebody reads: the last words of a worker are heard
+	gone    chan struct{} // closed when it was reaped
+
+	// Guarded by the pool.
+	jobs    int
+	counted bool // among its generation's alive
+	leaving bool // its end is our doing
+}
+
+// startTime bounds how long a worker may take to load its rules and close the door.
+const startTime = 60 * time.Second
+
+// spawn runs this program again with one end of a socket pair. It must run on a
+// thread that outlives the worker: the kernel kills the worker with that thread.
+func spawn(g *generation, o Options) (*process, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "worker"), os.NewFile(uintptr(fds[1]), "server")
+	defer ours.Close() // net.FileConn makes its own descriptor
+	defer theirs.Close()
+	c, err := net.FileConn(ours)
+	if err != nil {
+		return nil, err
+	}
+	scratch, err := scan.Unlinked(o.Scratch)
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("scratch file: %w", err)
+	}
+	w := &process{
+		gen: g, conn: c.(*net.UnixConn), in: bufio.NewReader(c), scratch: scratch,
+		last: &tail{}, gone: make(chan struct{}),
+	}
+	w.cmd = &exec.Cmd{
+		Path:        "/proc/self/exe", // the program that runs, whatever lies under its name by now
+		Args:        []string{"kiyome-worker"},
+		Dir:         "/",
+		Env:         []string{marker + "=" + o.fake, "GOTRACEBACK=none", "MALLOC_ARENA_MAX=1"},
+		ExtraFiles:  []*os.File{theirs, scratch},
+		Stderr:      w.last,
+		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+		WaitDelay:   time.Second,
+	}
+	if err := w.cmd.Start(); err != nil {
+		w.release()
+		return nil, err
+	}
+	go func() {
+		_ = w.cmd.Wait() // a worker has no status that matters
+		w.ended.Store(true)
+		w.release()
+		close(w.gone)
+	}()
+	return w, nil
+}
+
+// release closes what belongs to a worker that has ended.
+func (w *process) release() {
+	w.talk.Lock()
+	defer w.talk.Unlock()
+	w.conn.Close()
+	w.scratch.Close()
+}
+
+// kill ends the worker at once: whoever waits for its answer hears of it.
+func (w *process) kill() {
+	_ = w.cmd.Process.Kill() // it has ended already, which is as well
+}
+
+// enter has the worker load its rules and close the door. On an error the
+// worker has ended.
+func (w *process) enter(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, w.kill)
+	defer stop()
+	err := w.begin()
+	if err == nil {
+		return nil
+	}
+	w.kill()
+	<-w.gone
+	var f fault
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &f) && f.Sandbox:
+		return fmt.Errorf("%w: %w", ErrSandbox, err)
+	}
+	if said := w.last.String(); said != "" {
+		return fmt.Errorf("%w (%s)", err, said)
+	}
+	return err
+}
+
+// begin sends the start and waits for the answer.
+func (w *process) begin() error {
+	w.talk.Lock()
+	defer w.talk.Unlock()
+	frame, err := encode(kindStart, w.gen.start)
+	if err != nil {
+		return err
+	}
+	if err := w.conn.SetDeadline(time.Now().Add(startTime)); err != nil {
+		return err
+	}
+	if _, err := w.conn.Write(frame); err != nil {
+		return err
+	}
+	var r ready
+	if err := w.answer(kindReady, &r, nil); err != nil {
+		return err
+	}
+	w.version = r.Rules
+	return nil
+}
+
+// scan has the worker do one job. An error is a fault, which the worker survived,
+// or it is the worker's end; found is what it had told by then.
+func (w *process) scan(ctx context.Context, j job, m *scan.Message, limit time.Duration) (v *scan.Verdict, found []scan.Finding, err error) {
+	frame, err := encode(kindJob, j)
+	if err != nil {
+		return nil, nil, fault{Message: err.Error()}
+	}
+	w.talk.Lock()
+	defer w.talk.Unlock()
+	stop := context.AfterFunc(ctx, w.kill)
+	defer stop()
+	if err := w.conn.SetDeadline(time.Now().Add(limit)); err != nil {
+		return nil, nil, err
+	}
+	rights := unix.UnixRights(int(m.File().Fd()))
+	if _, _, err := w.conn.WriteMsgUnix(frame[:frameHead], rights, nil); err != nil {
+		return nil, nil, err
+	}
+	if _, err := w.conn.Write(frame[frameHead:]); err != nil {
+		return nil, nil, err
+	}
+	v = &scan.Verdict{}
+	if err := w.answer(kindVerdict, v, &found); err != nil {
+		return nil, found, err
+	}
+	if err := check(v, j.Size, len(found)); err != nil {
+		return nil, found, fmt.Errorf("worker: %w", err)
+	}
+	// What was unpacked is not kept until the next large message.
+	if err := w.scratch.Truncate(0); err != nil {
+		return nil, found, fmt.Errorf("scratch file: %w", err)
+	}
+	return v, found, nil
+}
+
+// maxFound is how many findings a worker may tell of one message: what the
+// engine lists at the most.
+const maxFound = scan.MaxFindings
+
+// answer reads frames up to one of kind want, which it decodes into v, and
+// collects the findings before it.
+func (w *process) answer(want kind, v any, found *[]scan.Finding) error {
+	for {
+		k, body, err := readFrame(w.in)
+		if err != nil {
+			return err
+		}
+		switch {
+		case k == want:
+			return json.Unmarshal(body, v)
+		case k == kindFault:
+			var f fault
+			if err := json.Unmarshal(body, &f); err != nil {
+				return err
+			}
+			return f
+		case k == kindFound && found != nil && len(*found) < maxFound:
+			var f scan.Finding
+			if err := json.Unmarshal(body, &f); err != nil {
+				return err
+			}
+			*found = append(*found, f)
+		default:
+			return fmt.Errorf("worker: an unexpected frame of kind %c", k)
+		}
+	}
+}
+
+// tail keeps the beginning of what a worker says before it dies, for the log.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// tailSize is how much of it, in bytes.
+const tailSize = 512
+
+// Write implements io.Writer.
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, b[:min(len(b), tailSize-len(t.text))]...)
+	return len(b), nil
+}
+
+// String is what was said, in one line.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(strings.Fields(string(t.text)), " ")
+}
