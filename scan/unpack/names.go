@@ -16,10 +16,10 @@ const maxName = 1024
 // decodeName decodes a file name of unknown charset: UTF-8 when it is valid,
 // else cp932 when that is, else cp437, in which everything is.
 func decodeName(raw []byte) string {
-	raw = raw[:min(len(raw), 2*maxName)]
 	if utf8.Valid(raw) {
-		return cutName(string(raw))
+		return utf8Name(raw)
 	}
+	raw = raw[:min(len(raw), 2*maxName)]
 	// x/text's Shift_JIS is that of the WHATWG: cp932 with its extensions.
 	if s, err := japanese.ShiftJIS.NewDecoder().Bytes(raw); err == nil && !bytes.ContainsRune(s, utf8.RuneError) {
 		return cutName(string(s))

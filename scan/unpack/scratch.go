@@ -1,6 +1,7 @@
 package unpack
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -61,13 +62,21 @@ func (s *scratch) store(head []byte, r io.Reader) (*region, error) {
 	return g, failed
 }
 
-// write writes b at off and returns how much of it now lies there.
-func (s *scratch) write(b []byte, off int64) (int64, error) {
-	n, err := s.file.WriteAt(b, off)
-	if err != nil {
-		return int64(n), scratchError(err)
+// write writes b at off and returns how much of it now lies there. (os.File does
+// not say so when a write was cut short.)
+func (s *scratch) write(b []byte, off int64) (written int64, err error) {
+	for len(b) > 0 {
+		n, err := unix.Pwrite(int(s.file.Fd()), b, off+written)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return written, scratchError(err)
+		}
+		b = b[n:]
+		written += int64(n)
 	}
-	return int64(n), nil
+	return written, nil
 }
 
 // scratchError is the error of a scratch file that takes no more.

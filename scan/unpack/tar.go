@@ -133,7 +133,7 @@ func (t *tarReader) next() bool {
 	content := t.data[body:min(int64(len(t.data)), int64(body)+min(size, math.MaxInt64/4))]
 	t.lost = false
 	t.at = min(body+(len(content)+tarBlock-1)/tarBlock*tarBlock, len(t.data))
-	if !sound && !t.follows(t.at) {
+	if !sound && (int64(len(content)) < size || !t.follows(t.at)) {
 		t.at, t.lost = body, true // the size is as wrong as the rest, perhaps
 	}
 	if isTarRecord(kind) {
@@ -202,10 +202,10 @@ func (t *tarReader) entry(block, content []byte, size int64, sound bool) bool {
 	case sparse:
 		m.data, m.body = nil, &tarSparseReader{data: t.data[start:]}
 		return t.yield(m, nil)
-	case int64(len(content)) < size:
-		return t.yield(m, fmt.Errorf("%w: cut short", ErrDamaged))
 	case !sound:
 		return t.yield(m, fmt.Errorf("%w: wrong checksum of its header", ErrDamaged))
+	case int64(len(content)) < size:
+		return t.yield(m, fmt.Errorf("%w: cut short", ErrDamaged))
 	case len(content) == 0 && block[156] != '0' && block[156] != 0:
 		return true // a folder, a link, a device
 	case len(content) == 0 && bytes.HasSuffix(bytes.TrimRight(block[:100], "\x00"), []byte{'/'}):
