@@ -1,0 +1,196 @@
+package report
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"kiyome/scan"
+)
+
+//go:embed texts
+var builtin embed.FS
+
+// languages lists those that reports are written in.
+var languages = []string{"ja", "en"}
+
+func known(language string) bool { return slices.Contains(languages, language) }
+
+// texts are the templates by language.
+type texts map[string]*template.Template
+
+// findingsMax is the number of findings that a report lists; the rest it counts.
+const findingsMax = 100
+
+// dateFormat is how a report shows when something was found.
+const dateFormat = "2006/01/02 15:04:05"
+
+// facts is what a template is given. Every string is harmless.
+type facts struct {
+	Provider   string
+	Recipient  string
+	Findings   []fact
+	More       int    // findings that are not in the list
+	Infected   bool   // malware was found; false: only something that could not be checked
+	ReportOnly bool   // nothing of the message is delivered
+	Why        string // then: "body", "whole" (could not be checked to its end), "rest"
+	Signed     bool   // a signature no longer verifies
+}
+
+// fact is one finding in a template.
+type fact struct {
+	Detected string
+	Kind     string // "file", "unnamed", "body", "whole"
+	File     string // of a "file": its name, or the path to it
+	Malware  string
+	Policy   string // "encrypted", "damaged", "unsupported", "limit", "error"; "" when malware was found
+	Sender   string // "" is the null sender
+}
+
+// readTexts reads the templates of folder, and the built-in ones for those that are not there.
+func readTexts(folder string) (texts, error) {
+	all := make(texts)
+	for _, language := range languages {
+		name := "report." + language + ".txt"
+		source, err := builtin.ReadFile("texts/" + name)
+		if err != nil {
+			return nil, err
+		}
+		if folder != "" {
+			path := filepath.Join(folder, name)
+			switch own, err := os.ReadFile(path); {
+			case err == nil:
+				source, name = own, path
+			case !errors.Is(err, fs.ErrNotExist):
+				return nil, err
+			}
+		}
+		if all[language], err = template.New(name).Parse(lines(string(source))); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// write gives subject and body in one language.
+func (t texts) write(language string, f facts) (subject, body string, err error) {
+	var b strings.Builder
+	if err := t[language].Execute(&b, f); err != nil {
+		return "", "", err
+	}
+	head, body, _ := strings.Cut(lines(b.String()), "\n\n")
+	subject, ok := strings.CutPrefix(strings.TrimSpace(head), "Subject:")
+	subject, body = harmless(subject), strings.TrimSpace(body)
+	switch {
+	case !ok || subject == "" || strings.Contains(strings.TrimSpace(head), "\n"):
+		return "", "", fmt.Errorf("template %s:1: it must begin with one line \"Subject: …\" and an empty line", t[language].Name())
+	case body == "":
+		return "", "", fmt.Errorf("template %s: no body", t[language].Name())
+	}
+	return subject, body + "\n", nil
+}
+
+// lines gives a text LF line ends and no byte order mark.
+func lines(text string) string {
+	text = strings.TrimPrefix(text, "\ufeff")
+	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+}
+
+// facts gathers what the templates are given.
+func (w *Writer) facts(m Mail, v *scan.Verdict) facts {
+	f := facts{
+		Provider:   w.provider,
+		Recipient:  harmless(m.Recipient),
+		ReportOnly: v.Outcome == scan.ReportOnly,
+		Why:        "rest",
+		Signed:     v.Signed && v.Outcome != scan.ReportOnly,
+	}
+	for i, found := range v.Findings {
+		f.Infected = f.Infected || found.Policy == ""
+		switch {
+		case found.Body:
+			f.Why = "body"
+		case whole(found) && f.Why != "body":
+			f.Why = "whole"
+		}
+		if i < findingsMax {
+			f.Findings = append(f.Findings, w.fact(m, found))
+		}
+	}
+	f.More = len(v.Findings) - len(f.Findings) + v.More
+	return f
+}
+
+func (w *Writer) fact(m Mail, found scan.Finding) fact {
+	f := fact{
+		Detected: m.Detected.In(w.zone).Format(dateFormat),
+		Kind:     "file",
+		Malware:  harmless(found.Malware),
+		Policy:   policy(found.Policy),
+		Sender:   harmless(m.Sender),
+	}
+	path := found.Path
+	if len(path) == 0 && found.Name != "" {
+		path = []string{found.Name}
+	}
+	f.File = harmlessPath(path)
+	switch {
+	case whole(found):
+		f.Kind = "whole"
+	case found.Body:
+		f.Kind = "body"
+	case f.File == "" || f.File == "?":
+		f.Kind = "unnamed"
+	}
+	return f
+}
+
+// whole reports whether a finding is of the message as a whole: it was not checked to its end.
+func whole(found scan.Finding) bool { return found.Policy != "" && found.Part == "" }
+
+// policy puts the reason why something was not checked in one of the words that templates know.
+func policy(reason string) string {
+	kind, _, _ := strings.Cut(reason, ":")
+	switch kind {
+	case "", "encrypted", "damaged", "unsupported", "limit":
+		return kind
+	}
+	return "error"
+}
+
+// prove writes reports of made-up messages that between them reach every branch.
+func (w *Writer) prove() error {
+	m := Mail{Recipient: "user@example.jp", Sender: "sender@example.com", Detected: time.Unix(0, 0)}
+	infected := []scan.Finding{
+		{Malware: "Test", Name: "a.exe", Part: "2"},
+		{Malware: "Test", Name: "a.zip", Path: []string{"a.zip", "b.exe"}, Part: "3"},
+		{Malware: "Test", Part: "4"},
+	}
+	body := []scan.Finding{{Malware: "Test", Part: "1", Body: true}}
+	var unchecked []scan.Finding
+	for _, reason := range []string{"encrypted", "damaged", "unsupported", "limit: depth", "scan error"} {
+		unchecked = append(unchecked, scan.Finding{Policy: reason, Name: "a.zip", Part: "2"})
+	}
+	nothing := []scan.Finding{{Policy: "worker"}}
+	many := slices.Repeat(infected, findingsMax)
+	for _, language := range languages {
+		for _, findings := range [][]scan.Finding{infected, body, unchecked, nothing, many} {
+			for _, v := range []scan.Verdict{{Outcome: scan.Cleaned, Signed: true}, {Outcome: scan.Cleaned}, {Outcome: scan.ReportOnly}} {
+				v.Findings = findings
+				for _, m.Sender = range []string{"", "sender@example.com"} {
+					if _, _, err := w.texts.write(language, w.facts(m, &v)); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
