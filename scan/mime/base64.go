@@ -2,7 +2,7 @@ package mime
 
 import (
 	"bytes"
-	"encoding/base64"
+	"encoding/binary"
 	"io"
 )
 
@@ -47,9 +47,8 @@ type base64Reader struct {
 	sawInner   bool // padding with digits after it
 	sawURL     bool
 
-	held  [4]byte // characters of a group that is not complete
+	group [4]byte // values of the digits of a group that is not complete
 	n     int     // of them
-	in    []byte  // the text of the window without its line ends
 	buf   []byte  // that out lies in
 	out   []byte  // decoded, not yet given
 	ended bool
@@ -89,99 +88,96 @@ func (r *base64Reader) fill() {
 	window := r.src[:min(len(r.src), base64Window)]
 	r.src = r.src[len(window):]
 	r.ended = len(r.src) == 0
-	n, ok := r.strict(window)
-	if !ok {
-		n = r.tolerant(window)
-	}
-	r.out = r.buf[:n]
-}
-
-// strict decodes a window that is nothing but digits and line ends, with
-// padding at its end at the most. Otherwise it does nothing.
-func (r *base64Reader) strict(window []byte) (n int, ok bool) {
-	if r.keepOn || r.byLine || r.url {
-		return 0, false
-	}
-	in := append(r.in[:0], r.held[:r.n]...)
+	out := 0
 	for len(window) > 0 {
-		text, rest := window, []byte(nil)
-		if lf := bytes.IndexByte(window, '\n'); lf >= 0 {
-			text, rest = window[:lf], window[lf+1:]
-		}
-		for len(text) > 0 && text[len(text)-1] == '\r' {
-			text = text[:len(text)-1]
-		}
-		in, window = append(in, text...), rest
-	}
-	r.in = in
-	whole := len(in) &^ 3
-	if r.ended && whole < len(in) {
-		return 0, false
-	}
-	n, err := base64.StdEncoding.Decode(r.buf, in[:whole])
-	if err != nil {
-		return 0, false
-	}
-	if whole > 0 {
-		r.sawInner = r.sawInner || r.sawPad
-		r.sawPad = in[whole-1] == '='
-	}
-	r.n = copy(r.held[:], in[whole:])
-	return n, true
-}
-
-// tolerant decodes a window whatever it holds.
-func (r *base64Reader) tolerant(window []byte) int {
-	out := r.buf[:0]
-	held := r.held
-	text := held[:r.n]
-	r.n = 0
-	for range 2 {
-		for _, c := range text {
-			v := unbase64[c]
-			if v >= urlDigit && v < pad {
-				r.sawURL = true
-				if v &^= urlDigit; !r.url {
-					v = foreign
-				}
-			}
-			switch {
-			case v < 64:
+		if r.n == 0 {
+			groups := wholeGroups(r.buf[out:], window)
+			if groups > 0 {
 				r.sawInner, r.sawPad = r.sawInner || r.sawPad, false
-				r.held[r.n] = c
-				if r.n++; r.n == 4 {
-					out = r.group(out)
-				}
-			case v == pad && !r.keepOn:
-				r.sawPad = true
-				out = r.group(out)
-			case v == blank && r.byLine && isEOL(c):
-				out = r.group(out)
-			case v == foreign:
-				r.sawForeign = true
+				out, window = out+3*groups, window[4*groups:]
+			}
+			if len(window) == 0 {
+				break
+			}
+			if c := window[0]; isEOL(c) {
+				window = window[1:]
+				continue
 			}
 		}
-		text = window
+		out += r.take(r.buf[out:], window[0])
+		window = window[1:]
 	}
 	if r.ended {
-		out = r.group(out)
+		out += r.flush(r.buf[out:])
 	}
-	return len(out)
+	r.out = r.buf[:out]
 }
 
-// group decodes the characters held, four or fewer; a single one makes no byte.
-func (r *base64Reader) group(out []byte) []byte {
-	var v uint32
-	for i := range 4 {
-		v <<= 6
-		if i < r.n {
-			v |= uint32(unbase64[r.held[i]] & 63)
+// wholeGroups decodes groups of four digits up to the first one that is not
+// whole, and gives their number. It writes up to a byte more than it decodes.
+func wholeGroups(out, text []byte) (groups int) {
+	d := &base64Digits
+	for len(text) >= 4 && len(out) >= 4 {
+		v := d[0][text[0]] | d[1][text[1]] | d[2][text[2]] | d[3][text[3]]
+		if v&noDigit != 0 {
+			break
+		}
+		binary.BigEndian.PutUint32(out, v)
+		groups, text, out = groups+1, text[4:], out[3:]
+	}
+	return groups
+}
+
+// noDigit marks what is no digit in base64Digits.
+const noDigit = 1
+
+// base64Digits gives the value of a digit by its place in a group of four, in
+// the upper 24 bits.
+var base64Digits = func() (t [4][256]uint32) {
+	for c, v := range unbase64 {
+		for place := range t {
+			t[place][c] = noDigit
+			if v < 64 {
+				t[place][c] = uint32(v) << (26 - 6*place)
+			}
 		}
 	}
-	b := [3]byte{byte(v >> 16), byte(v >> 8), byte(v)}
-	out = append(out, b[:max(r.n-1, 0)]...)
-	r.n = 0
-	return out
+	return t
+}()
+
+// take takes one character in, and gives the number of bytes decoded.
+func (r *base64Reader) take(out []byte, c byte) int {
+	v := unbase64[c]
+	if v >= urlDigit && v < pad {
+		r.sawURL = true
+		if v &^= urlDigit; !r.url {
+			v = foreign
+		}
+	}
+	switch {
+	case v < 64:
+		r.sawInner, r.sawPad = r.sawInner || r.sawPad, false
+		r.group[r.n] = v
+		if r.n++; r.n == 4 {
+			return r.flush(out)
+		}
+	case v == pad && !r.keepOn:
+		r.sawPad = true
+		return r.flush(out)
+	case v == blank && r.byLine && isEOL(c):
+		return r.flush(out)
+	case v == foreign:
+		r.sawForeign = true
+	}
+	return 0
+}
+
+// flush decodes the digits of a group, four or fewer; a single one makes no byte.
+func (r *base64Reader) flush(out []byte) int {
+	g, n := r.group, max(r.n-1, 0)
+	r.group, r.n = [4]byte{}, 0
+	b := [3]byte{g[0]<<2 | g[1]>>4, g[1]<<4 | g[2]>>2, g[2]<<6 | g[3]}
+	return copy(out, b[:n])
 }
 
 // looksBase64 reports whether text starts with a run of base64, whatever its

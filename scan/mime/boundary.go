@@ -14,59 +14,65 @@ const maxBoundaries = 16
 type level struct {
 	closed bool // its closing delimiter was the last one seen
 
-	nodes  []int  // of the trie that its boundaries end at
-	edges  []edge // that were made for it
-	before int    // nodes that the trie had before
-}
-
-// edge leads from a node of the trie by a byte.
-type edge struct {
-	node int
-	b    byte
+	ends   []int // nodes of the trie that its boundaries end at
+	forks  []int // nodes that got a child for it, in that order
+	before int   // nodes that the trie had before
 }
 
 // trie holds the boundaries of all open levels, so that a line is compared with
 // all of them in one walk: time stays linear however many there are and however
-// alike. The zero trie is empty.
-type trie struct {
-	next   map[edge]int
-	levels [][]int // by node: the levels that have a boundary ending there, ascending
+// alike. Node 0 is the root; an empty trie has none.
+type trie []node
+
+// node is reached by the byte b from its parent.
+type node struct {
+	b       byte
+	child   int   // 0: none
+	sibling int   // the next child of the same parent; 0: none
+	levels  []int // that have a boundary ending here, ascending
+}
+
+// step gives the node that b leads to; ok is false when there is none.
+func (t trie) step(from int, b byte) (to int, ok bool) {
+	for to = t[from].child; to != 0 && t[to].b != b; to = t[to].sibling {
+	}
+	return to, to != 0
 }
 
 // push adds the boundaries of level number n, which is the highest.
 func (t *trie) push(n int, boundaries []string) *level {
-	if t.next == nil {
-		t.next, t.levels = map[edge]int{}, [][]int{nil}
+	if len(*t) == 0 {
+		*t = trie{{}}
 	}
-	l := &level{before: len(t.levels)}
+	l := &level{before: len(*t)}
 	for _, b := range boundaries {
-		node := 0
+		at := 0
 		for i := range len(b) {
-			e := edge{node, b[i]}
-			to, ok := t.next[e]
+			to, ok := t.step(at, b[i])
 			if !ok {
-				to = len(t.levels)
-				t.next[e] = to
-				t.levels = append(t.levels, nil)
-				l.edges = append(l.edges, e)
+				to = len(*t)
+				*t = append(*t, node{b: b[i], sibling: (*t)[at].child})
+				(*t)[at].child = to
+				l.forks = append(l.forks, at)
 			}
-			node = to
+			at = to
 		}
-		t.levels[node] = append(t.levels[node], n)
-		l.nodes = append(l.nodes, node)
+		(*t)[at].levels = append((*t)[at].levels, n)
+		l.ends = append(l.ends, at)
 	}
 	return l
 }
 
 // pop takes out what push added for l, the level that was pushed last.
 func (t *trie) pop(l *level) {
-	for _, node := range l.nodes {
-		t.levels[node] = t.levels[node][:len(t.levels[node])-1]
+	nodes := *t
+	for _, at := range l.ends {
+		nodes[at].levels = nodes[at].levels[:len(nodes[at].levels)-1]
 	}
-	for _, e := range l.edges {
-		delete(t.next, e)
+	for _, at := range slices.Backward(l.forks) {
+		nodes[at].child = nodes[nodes[at].child].sibling
 	}
-	t.levels = t.levels[:l.before]
+	*t = nodes[:l.before]
 }
 
 // match compares the text after the "--" of a line with the boundaries. n is
@@ -74,14 +80,14 @@ func (t *trie) pop(l *level) {
 // is the whole text, but for "--" after it and trailing blanks, goes before
 // longer and longer before shorter (RFC 2046, section 5.1.1, asks for the
 // beginning of the line only).
-func (t *trie) match(text []byte) (n, node int, ok bool) {
+func (t trie) match(text []byte) (n, node int, ok bool) {
 	text = bytes.TrimRight(text, " \t\x00")
 	end, closing := len(text), -1
 	if bytes.HasSuffix(text, []byte("--")) {
 		closing = end - 2
 	}
 	for i, at := 0, 0; ; i++ {
-		if len(t.levels[at]) > 0 {
+		if len(t[at].levels) > 0 {
 			// The empty boundary would be the beginning of every line.
 			exact := i == end || i == closing
 			if exact || i > 0 && (!ok || n != closing) {
@@ -91,7 +97,7 @@ func (t *trie) match(text []byte) (n, node int, ok bool) {
 		if i == end {
 			return n, node, ok
 		}
-		to, more := t.next[edge{at, text[i]}]
+		to, more := t.step(at, text[i])
 		if !more {
 			return n, node, ok
 		}
@@ -101,11 +107,11 @@ func (t *trie) match(text []byte) (n, node int, ok bool) {
 
 // begins reports whether a line that starts with "--" goes on with the walk at
 // all: a cheap look before the line is measured.
-func (t *trie) begins(text []byte) bool {
-	if len(t.levels[0]) > 0 || len(text) == 0 {
+func (t trie) begins(text []byte) bool {
+	if len(t[0].levels) > 0 || len(text) == 0 {
 		return true
 	}
-	_, ok := t.next[edge{0, text[0]}]
+	_, ok := t.step(0, text[0])
 	return ok
 }
 

@@ -154,7 +154,7 @@ func (w word) text() string {
 
 // maxWord bounds the length of an encoded word. RFC 2047 allows 75; some senders
 // put a whole file name into one.
-const maxWord = 4096
+const maxWord = 1500
 
 // parseWord reads the encoded word that s starts with; n is its length.
 func parseWord(s string) (w word, n int, ok bool) {

@@ -14,9 +14,8 @@ const (
 
 // header is what a header section says about its part.
 type header struct {
-	body  int        // where the body starts
-	other int        // where else it may start; -1: nowhere
-	ended *delimiter // of a level above, where the header runs into one
+	body  int // where the body starts
+	other int // where else it may start; -1: nowhere
 
 	fields       int // Content-* fields seen
 	types        []string
@@ -93,10 +92,7 @@ func (p *parser) endsHeader(h *header, pos int, text []byte) bool {
 	if isDelimiter(text[2:], h.boundaries) {
 		return true
 	}
-	d, ok := p.delimiter(pos)
-	if ok {
-		h.ended = &d
-	}
+	_, ok := p.delimiter(pos)
 	return ok
 }
 

@@ -96,9 +96,6 @@ func (p *parser) entity(part *Part, at int, kind string) delimiter {
 // body reads the body of a part as what its header says.
 func (p *parser) body(part *Part, h *header) delimiter {
 	isMessage := part.isMessage() && part.isIdentity()
-	if h.ended != nil {
-		return *h.ended
-	}
 	if (len(h.boundaries) > 0 || isMessage) && p.depth >= p.limits.Depth {
 		p.unchecked("depth")
 		return p.find(h.body)
@@ -247,7 +244,7 @@ func (p *parser) delimiter(at int) (delimiter, bool) {
 	if !ok {
 		return delimiter{}, false
 	}
-	levels := p.marks.levels[node]
+	levels := p.marks[node].levels
 	level := levels[len(levels)-1]
 	if len(levels) > 1 && levels[len(levels)-2] != level {
 		p.odd(oddSame)

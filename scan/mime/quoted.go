@@ -83,27 +83,31 @@ func (r *quotedReader) fill() {
 // line decodes one line. Blanks at its end were added on the way (rule 3).
 func (r *quotedReader) line(out, text, eol []byte) []byte {
 	if len(eol) > 0 || len(r.src) == 0 {
-		text = bytes.TrimRight(text, " \t")
+		for len(text) > 0 && isBlank(text[len(text)-1]) {
+			text = text[:len(text)-1]
+		}
 	}
 	for {
+		for len(text) >= 3 && text[0] == '=' && unhex[text[1]]|unhex[text[2]] < 16 {
+			out, text = append(out, unhex[text[1]]<<4|unhex[text[2]]), text[3:]
+		}
 		at := bytes.IndexByte(text, '=')
 		if at < 0 {
 			return append(append(out, text...), eol...)
 		}
-		out, text = append(out, text[:at]...), text[at+1:]
+		out, text = append(out, text[:at]...), text[at:]
 		switch {
-		case len(text) == 0: // a soft break
+		case len(text) == 1: // a soft break
 			return out
-		case len(text) >= 2 && unhex[text[0]]|unhex[text[1]] < 16:
-			out = append(out, unhex[text[0]]<<4|unhex[text[1]])
+		case len(text) >= 3 && unhex[text[1]]|unhex[text[2]] < 16:
+		case text[1] == '\r': // a soft break where lines end with CR
 			text = text[2:]
-		case text[0] == '\r': // a soft break where lines end with CR
-			text = text[1:]
 		default:
 			r.sawBad = true
 			if !r.drop {
 				out = append(out, '=')
 			}
+			text = text[1:]
 		}
 	}
 }
