@@ -152,6 +152,9 @@ func TestOpenRefuses(t *testing.T) {
 		{"root out of bounds", edited(good, func(m []byte) { native.PutUint64(m[16:], 1<<60) }), ErrDamaged, ""},
 		{"root is the list of free pages", edited(good, func(m []byte) { copy(m[16:24], m[32:40]) }), ErrDamaged, ""},
 		{"no list of free pages", edited(good, func(m []byte) { native.PutUint64(m[32:], 1<<64-1) }), ErrDamaged, ""},
+		{"a page that is neither used nor free", edited(append(bytes.Clone(good), make([]byte, page)...), func(m []byte) {
+			native.PutUint64(m[40:], 1+max(native.Uint64(good[pageHeader+40:]), native.Uint64(good[page+pageHeader+40:])))
+		}), ErrDamaged, "neither used nor free"},
 		{"more pages than the file", edited(good, func(m []byte) { native.PutUint64(m[40:], 1<<62) }), ErrDamaged, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -251,7 +254,9 @@ func TestDamagedPages(t *testing.T) {
 	dir := t.TempDir()
 	var refusals, harmless int
 	for i := range int(m.high) {
-		for what, content := range [][]byte{make([]byte, page), noise, good[4*page : 5*page], append(bytes.Clone(good[i*page:i*page+100]), noise[100:]...)} {
+		otherID := bytes.Clone(good[i*page : (i+1)*page])
+		otherID[0] ^= 1
+		for what, content := range [][]byte{make([]byte, page), otherID, noise, good[4*page : 5*page], append(bytes.Clone(good[i*page:i*page+100]), noise[100:]...)} {
 			data := bytes.Clone(good)
 			copy(data[i*page:(i+1)*page], content)
 			file := filepath.Join(dir, "accounts.db")
@@ -267,14 +272,44 @@ func TestDamagedPages(t *testing.T) {
 				continue
 			}
 			harmless++
-			if _, wrong := rightOrError(db, accounts); wrong != nil {
-				t.Errorf("page %d, content %d: %v", i, what, wrong)
+			if failed, wrong := rightOrError(db, accounts); wrong != nil || failed > 0 {
+				t.Errorf("page %d, content %d: %d look-ups failed, %v", i, what, failed, wrong)
 			}
 			db.Close()
 		}
 	}
 	if refusals < 100 || harmless == 0 {
 		t.Errorf("%d refusals, %d harmless: that shows little", refusals, harmless)
+	}
+}
+
+// TestKeysOutOfOrder: two keys of a leaf that stand the wrong way round would
+// make bbolt's search miss both.
+func TestKeysOutOfOrder(t *testing.T) {
+	page := os.Getpagesize()
+	good := sample(t, 300)
+	refusals := 0
+	for at := 2 * page; at+page <= len(good); at += page {
+		es, err := elements(good[at:at+page], native.Uint16(good[at+8:]))
+		if err != nil || es.flags != leafPage || es.count < 2 {
+			continue
+		}
+		a, err := es.at(0)
+		b, err2 := es.at(1)
+		if err != nil || err2 != nil || len(a.key) != len(b.key) || a.bucket {
+			continue
+		}
+		key := bytes.Clone(a.key)
+		copy(a.key, b.key)
+		copy(b.key, key)
+		if err := verifyPages(bytes.NewReader(good), int64(len(good))); errors.Is(err, ErrDamaged) {
+			refusals++ // else the page is a free one
+		}
+		copy(b.key, a.key)
+		copy(a.key, key)
+	}
+	if refusals < 10 {
+		t.Errorf("%d pages refused", refusals)
 	}
 }
 
@@ -372,7 +407,7 @@ func TestDamagedRecord(t *testing.T) {
 
 // TestDamagedLedger: what the record cannot show, Check and History do.
 func TestDamagedLedger(t *testing.T) {
-	key := eventKey(2) // of name(1)
+	key := eventKey(4) // the second of name(1)
 	damage := map[string]func(tx *bolt.Tx) error{
 		"event flipped": func(tx *bolt.Tx) error {
 			v := bytes.Clone(tx.Bucket(bucketEvents).Get(key))
@@ -393,11 +428,17 @@ func TestDamagedLedger(t *testing.T) {
 			for i := range 3 {
 				add(t, db, name(i))
 			}
+			if _, err := db.Change(name(1), Subscribed, Outbound, time.Time{}, "x"); err != nil {
+				t.Fatal(err)
+			}
 			if err := db.update(f); err != nil {
 				t.Fatal(err)
 			}
 			if problems, whole, err := db.Check(); err != nil || whole != 2 || !strings.Contains(strings.Join(problems, "\n"), name(1)) {
 				t.Errorf("Check: %q, %d, %v", problems, whole, err)
+			}
+			if _, err := db.History(name(1)); errors.Is(err, ErrDamaged) != (what != "record older than its events") {
+				t.Errorf("History: %v", err)
 			}
 			if _, err := db.History(name(0)); err != nil {
 				t.Errorf("History of another: %v", err)

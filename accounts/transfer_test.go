@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -120,6 +121,9 @@ func TestRecordSurvives(t *testing.T) {
 			t.Errorf("bit %d: %v", i, err)
 		}
 	}
+	if _, err := unseal([]byte("a@b"), sealed); !errors.Is(err, ErrDamaged) {
+		t.Errorf("under another key: %v", err)
+	}
 	for n := range sealed {
 		if _, err := unsealRecord(key, sealed[:n]); !errors.Is(err, ErrDamaged) {
 			t.Errorf("cut to %d: %v", n, err)
@@ -142,6 +146,23 @@ func FuzzUnsealRecord(f *testing.F) {
 			t.Errorf("%d bytes hold %d forwards, %d changes", len(payload), len(r.account.Forward), len(r.pending))
 		}
 	})
+}
+
+// TestList: every account once, in the order of addresses, over several batches.
+func TestList(t *testing.T) {
+	db, c := fresh(t)
+	lively(t, db, c)
+	var got []string
+	if err := db.List(func(a Account) bool { got = append(got, a.Address); return true }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 602 || !slices.IsSorted(got) || len(slices.Compact(got)) != 602 {
+		t.Errorf("%d accounts: %.300q", len(got), got)
+	}
+	n := 0
+	if err := db.List(func(Account) bool { n++; return n < 3 }); err != nil || n != 3 {
+		t.Errorf("stopped after %d, %v", n, err)
+	}
 }
 
 // TestExportImport: a round trip changes nothing, again and again.
