@@ -31,18 +31,19 @@ func EICAR() []byte {
 
 // functions are what a message template can call.
 var functions = template.FuncMap{
-	"eicar":  func() string { return string(EICAR()) },
-	"base64": func(s string) string { return fold(base64.StdEncoding.EncodeToString([]byte(s)), 76) },
-	"word":   func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
-	"qp":     quoted,
-	"uu":     Uuencode,
-	"zip":    zipped,
-	"tar":    tarred,
-	"gzip":   gzipped,
-	"sjis":   func(s string) (string, error) { return japanese.ShiftJIS.NewEncoder().String(s) },
-	"jis":    func(s string) (string, error) { return japanese.ISO2022JP.NewEncoder().String(s) },
-	"eucjp":  func(s string) (string, error) { return japanese.EUCJP.NewEncoder().String(s) },
-	"repeat": func(n int, s string) string { return strings.Repeat(s, n) },
+	"eicar":   func() string { return string(EICAR()) },
+	"base64":  func(s string) string { return fold(base64.StdEncoding.EncodeToString([]byte(s)), 76) },
+	"word":    func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+	"qp":      quoted,
+	"uu":      Uuencode,
+	"zip":     zipped,
+	"tar":     tarred,
+	"gzip":    gzipped,
+	"sjis":    func(s string) (string, error) { return japanese.ShiftJIS.NewEncoder().String(s) },
+	"jis":     func(s string) (string, error) { return japanese.ISO2022JP.NewEncoder().String(s) },
+	"eucjp":   func(s string) (string, error) { return japanese.EUCJP.NewEncoder().String(s) },
+	"percent": percent,
+	"repeat":  func(n int, s string) string { return strings.Repeat(s, n) },
 }
 
 // Mail gives the message testdata/mail/NAME.eml as it would come over the wire.
@@ -92,6 +93,19 @@ func fold(s string, n int) string {
 		s = s[n:]
 	}
 	return b.String() + s
+}
+
+// percent gives s as RFC 2231 writes the value of an extended parameter.
+func percent(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || c == '.' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 func quoted(s string) (string, error) {
@@ -145,7 +159,6 @@ func zipped(name, content string) (string, error) {
 	err = z.Close()
 	return b.String(), err
 }
-
 
 // validName reports whether a file name is UTF-8, and not, say, Shift_JIS.
 func validName(s string) bool { return strings.ToValidUTF8(s, "") == s }

@@ -12,8 +12,14 @@ func TestEveryMessageIsWhole(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if bytes.Contains(m, []byte("{{")) || !bytes.HasSuffix(m, []byte("\r\n")) {
-			t.Errorf("%s: not expanded, or no CRLF at its end", name)
+		if bytes.Contains(m, []byte("{{")) {
+			t.Errorf("%s: not expanded", name)
+		}
+		if whole := name != "no-final-crlf"; bytes.HasSuffix(m, []byte("\r\n")) != whole {
+			t.Errorf("%s: CRLF at its end: %t", name, !whole)
+		}
+		if bytes.Count(m, []byte("\n")) != bytes.Count(m, []byte("\r\n")) {
+			t.Errorf("%s: a line end that is not CRLF", name)
 		}
 	}
 }
