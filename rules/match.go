@@ -115,8 +115,9 @@ func variable(s string) string {
 	return strings.ReplaceAll(s, "\x00", "")
 }
 
-// Close frees the matcher.
+// Close frees the matcher. A second Close does nothing.
 func (m *Matcher) Close() {
 	m.scanner.Destroy()
 	m.hits.free()
+	m.hits = hits{}
 }

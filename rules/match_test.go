@@ -130,7 +130,7 @@ func TestFaultsOfMatchingAreErrors(t *testing.T) {
 		want         error
 	}{
 		{"a condition without end", "rule x { condition: for all i in (0..1000000000) : (for all j in (0..1000000000) : (i + j >= 0)) }", []byte("x"), ErrTimeout},
-		{"too many fibers", `rule x { strings: $a = /ab.*cd.*ef.*(gh|ij.*kl.*){5,10}x/s condition: $a }`, bytes.Repeat([]byte("abcdefghijkl"), 200_000), nil},
+		{"too many fibers", `rule x { strings: $a = /ab.{0,500}.{0,500}.{0,500}c/s condition: $a }`, bytes.Repeat([]byte("ab"), 5000), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, err := compiled(t, tt.source).NewMatcher()

@@ -122,9 +122,9 @@ func (m *maker) condition(i, strs int) string {
 	case 4:
 		return fmt.Sprintf("filesize < 2MB and $s0 at %d and math.entropy(0, filesize) > 7.%d", m.IntN(512), m.IntN(9))
 	case 5:
-		return fmt.Sprintf("all of them or hash.md5(0, 16) == \"%016x%016x\"", m.Uint64(), m.Uint64())
+		return fmt.Sprintf("all of them or ( filesize %% 4 == %d and hash.md5(0, 16) == \"%016x%016x\" )", m.IntN(4), m.Uint64(), m.Uint64())
 	case 6:
-		return fmt.Sprintf("pe.imports(\"kernel32.dll\", %q) and any of them and %d of them", pick(m, calls), min(2, strs))
+		return fmt.Sprintf("uint16(0) == 0x5A4D and pe.imports(\"kernel32.dll\", %q) and %d of them", pick(m, calls), min(2, strs))
 	}
 	return fmt.Sprintf("for all s in (%d, %d, %d) : ( uint8(s) > 0xF0 ) and $s0", m.IntN(64), m.IntN(64), m.IntN(64))
 }
