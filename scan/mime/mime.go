@@ -69,8 +69,8 @@ type Part struct {
 	// Cut is what has to be removed so that the tree is the same less this part:
 	// of a multipart's child its delimiter, which begins with the line end before
 	// the delimiter line (RFC 2046, section 5.1.1), and all up to the next
-	// delimiter. The Cuts of siblings are disjoint, and any of them may be removed
-	// together as long as one child remains. Of a preamble or an epilogue Cut is
+	// delimiter. Cuts lie within the parent's Body, those of siblings are disjoint,
+	// and any of them may be removed together as long as one child remains. Of a preamble or an epilogue Cut is
 	// Whole; of the root and of an attached message's root as well. It is empty
 	// where a removal would make the rest read differently.
 	Cut    Range
@@ -113,6 +113,9 @@ type Reading struct {
 
 // Parse reads raw. It never fails and keeps raw.
 func Parse(raw []byte, limits Limits) *Message {
+	if raw == nil {
+		raw = []byte{} // for Reading.Raw, where nil means something else
+	}
 	p := &parser{raw: raw, limits: limits.withDefaults(), msg: &Message{Raw: raw}}
 	root := p.newPart(nil)
 	p.msg.Root = root

@@ -154,7 +154,7 @@ func (p *parser) multipart(part *Part, h *header) delimiter {
 		}
 		child := p.newPart(part)
 		next := p.entity(child, d.next, kind)
-		child.Cut = Range{d.start, next.start}
+		child.Cut = Range{max(d.start, h.body), next.start} // the empty line after a header stays
 		children = append(children, child)
 		d = next
 	}

@@ -115,6 +115,17 @@ func TestReadingsWhereTheBodyStartsInTwoPlaces(t *testing.T) {
 	}
 }
 
+func TestReadingsOfNothing(t *testing.T) {
+	for _, raw := range [][]byte{nil, {}} {
+		m := Parse(raw, Limits{})
+		for r := range m.Readings(m.Root) {
+			if r.Raw == nil || r.Data != nil {
+				t.Errorf("reading %+v, want no bytes", r)
+			}
+		}
+	}
+}
+
 func TestReadingsOfWhatWasNotReadToItsEnd(t *testing.T) {
 	m := Parse([]byte("Content-Transfer-Encoding: base64\n\nSGU=\nbGxv"), Limits{})
 	n := 0
