@@ -18,6 +18,10 @@ import (
 // TestMain is what the test program does when the pool starts it as a worker:
 // the real thing, or one of the fakes below within the same walls.
 func TestMain(m *testing.M) {
+	if folder := os.Getenv(serverMarker); folder != "" {
+		serveForTest(folder)
+		return
+	}
 	if name := os.Getenv(marker); name != "" {
 		os.Exit(serve(func(start) (engine, string, error) {
 			if name == "broken" {

@@ -208,7 +208,7 @@ func TestPolicyCutsWhatEndedItsWorkerBefore(t *testing.T) {
 func TestFindingsSurviveTheWorker(t *testing.T) {
 	for _, how := range []string{"die", "segv", "hang", "hog", "lie"} {
 		t.Run(how, func(t *testing.T) {
-			o := Options{Workers: 1, Memory: 128 << 20, Poison: &memory{}}
+			o := Options{Workers: 1, Memory: 128 << 20, Poison: &memory{}, grace: time.Millisecond}
 			if how == "hang" {
 				o.Engine.Limits.Time = 100 * time.Millisecond
 			}
@@ -338,11 +338,11 @@ func TestSlowScansDoNotHoldUpOthers(t *testing.T) {
 	for _, workers := range []int{1, 2, 4} {
 		t.Run(fmt.Sprint(workers), func(t *testing.T) {
 			p := newPool(t, Options{Workers: workers, Slow: 20 * time.Millisecond})
-			// More slow messages than there are workers, each of which takes a second and a half.
+			// More slow messages than there are workers, each of which takes long.
 			const slow = 5
 			done := make(chan error, slow)
 			for range slow {
-				m := message(t, "sleep 1500ms", "find")
+				m := message(t, "sleep 400ms", "find")
 				go func() {
 					v, err := p.Scan(t.Context(), m)
 					if err == nil && v.Outcome != scan.ReportOnly {
