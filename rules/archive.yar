@@ -23,7 +23,7 @@ rule Archive_Document_And_Folder
         reference = "CVE-2023-38831"
         severity = 90
     strings:
-        $name = /\.(pdf|txt|jpe?g|png|docx?|xlsx?|zip|rar) [\/\\][^\/\\\x00]{1,100}\.(pdf|txt|jpe?g|png|docx?|xlsx?|zip|rar) \.(cmd|bat|exe|vbs|vbe|js|jse|com|scr|pif|lnk|wsf|hta)/ nocase
+        $name = /\.(pdf|txt|jpe?g|png|docx?|xlsx?|zip|rar) [\/\\][^\/\\\x00]{1,100}\.(pdf|txt|jpe?g|png|docx?|xlsx?|zip|rar) \.(cmd|bat|exe|vbs|vbe|js|jse|scr|pif|lnk|wsf|hta)/ nocase
     condition:
         (archive_zip or archive_rar_or_ace) and $name
 }
@@ -38,9 +38,14 @@ rule Archive_Unpacks_Into_Startup
         reference = "CVE-2018-20250; CVE-2025-8088; ATT&CK T1547.001"
         severity = 90
     strings:
-        $name = /(\.\.|C:)[\\\/][^\x00\r\n]{0,190}Start Menu[\\\/]Programs[\\\/]Startup[\\\/]/ nocase
+        $name1 = "Start Menu\\Programs\\Startup\\" nocase
+        $name2 = "Start Menu/Programs/Startup/" nocase
+        $up1 = "..\\..\\"
+        $up2 = "../../"
     condition:
-        (archive_zip or archive_rar_or_ace) and $name
+        (archive_zip or archive_rar_or_ace) and any of ($up*) and
+        (for any i in (1..#name1) : ( any of ($up*) in (@name1[i] - 200..@name1[i]) ) or
+         for any i in (1..#name2) : ( any of ($up*) in (@name2[i] - 200..@name2[i]) ))
 }
 
 rule Archive_Zip_Hidden_Program : heuristic
@@ -53,7 +58,7 @@ rule Archive_Zip_Hidden_Program : heuristic
         reference = "ATT&CK T1036.007; PKWARE APPNOTE 4.3.7"
         severity = 75
     strings:
-        $name = /PK\x03\x04[\x00-\xFF]{26}[^\x00]{1,120}\.(pdf|docx?|xlsx?|pptx?|jpe?g|png|gif|rtf|txt) {0,100}\.(exe|scr|pif|com|vbe|jse|wsf|hta|vbs)(\x00|PK|[^a-z0-9])/ nocase
+        $name = /PK\x03\x04[\x00-\xFF]{26}[^\x00]{1,120}\.(pdf|docx?|xlsx?|pptx?|jpe?g|png|gif|rtf|txt) {0,100}\.(exe|scr|pif|vbe|jse|wsf|hta|vbs)(\x00|PK|[^a-z0-9])/ nocase
     condition:
         archive_zip and $name
 }
@@ -68,7 +73,7 @@ rule Archive_Rar_Hidden_Program : heuristic
         reference = "ATT&CK T1036.007; RAR 5.0 technical note"
         severity = 75
     strings:
-        $name = /[\x20-\x7E\x80-\xFF]{3}\.(pdf|docx?|xlsx?|pptx?|jpe?g|rtf) {0,100}\.(exe|scr|pif|com|vbe|jse|wsf|hta|vbs)[^a-z0-9]/ nocase
+        $name = /[\x20-\x7E\x80-\xFF]{3}\.(pdf|docx?|xlsx?|pptx?|jpe?g|rtf) {0,100}\.(exe|scr|pif|vbe|jse|wsf|hta|vbs)[^a-z0-9]/ nocase
     condition:
         uint32be(0) == 0x52617221 and $name
 }

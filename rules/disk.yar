@@ -34,7 +34,7 @@ rule Disk_Image_Shortcut_Program : heuristic
         severity = 80
     strings:
         $link = { 4C 00 00 00 01 14 02 00 00 00 00 00 C0 00 00 00 00 00 00 46 }
-        $program = "This program cannot be run in DOS mode"
+        $program = "rogram cannot be run in DOS mode"
         $program2 = "This program must be run under Win32"
         $run1 = "rundll32" wide nocase
         $run2 = "regsvr32" wide nocase

@@ -61,7 +61,7 @@ rule Html_Smuggled_Archive
         $decode2 = "fromCharCode" nocase
         $decode3 = "charCodeAt" nocase
         $zip = /["'`](data:[a-z\/\-.+]{3,60};base64,)?UEsDB[A-Za-z0-9+\/\\\r\n]{200}/
-        $name = /["'`][^"'`\r\n<>\\]{1,80}\.(zip|iso|img|vhdx?|rar|7z|js|jse|vbs|wsf|hta|lnk|exe|scr)["'`]/ nocase
+        $name = /["'`][^"'`\r\n<>\\]{1,80}\.(zip|iso|img|vhdx?|rar|7z|jse|vbs|wsf|hta|lnk|exe|scr)["'`]/ nocase
         $save1 = ".click()" nocase
         $save2 = "msSave" nocase
         $save3 = "dispatchEvent" nocase
@@ -202,14 +202,20 @@ rule Html_Paste_And_Run
         $script = "<script" nocase
         $copy1 = "clipboard.writeText" nocase
         $copy2 = /execCommand\( {0,2}["']copy["']/ nocase
-        $press1 = /(Win(dows)?|\xE2\x8A\x9E)( (key|button|logo))?(<\/[a-z]{1,6}>)? {0,2}\+ {0,2}(<[a-z]{1,6}>)?R\b/ nocase
-        $press2 = /Ctrl(<\/[a-z]{1,6}>)? {0,2}\+ {0,2}(<[a-z]{1,6}>)?V\b/ nocase
+        $press1 = "Win + R" nocase
+        $press2 = "Win+R" nocase
+        $press3 = "Windows + R" nocase
+        $press4 = "Windows+R" nocase
+        $press5 = "Key + R" nocase
+        $press6 = "Key+R" nocase
+        $press7 = /(Win|Windows)<\/[a-z]{1,6}> {0,2}\+ {0,2}<[a-z]{1,6}>R</ nocase
+        $paste = /Ctrl(<\/[a-z]{1,6}>)? {0,2}\+ {0,2}(<[a-z]{1,6}>)?V\b/ nocase
         $run1 = /powershell(\.exe)? [^\r\n]{0,60}-w[a-z]{0,10} {1,3}(hidden|h|1) [^\r\n]{0,400}(https?:|iex|irm|iwr| -e)/ nocase
         $run2 = /mshta(\.exe)? {1,3}["'\\]{0,2}https?:/ nocase
         $run3 = /conhost(\.exe)? {1,3}--headless [^\r\n]{0,60}(powershell|cmd|mshta)/ nocase
     condition:
         html_page and
-        filesize < 4MB and $script and any of ($copy*) and all of ($press*) and any of ($run*)
+        filesize < 4MB and $script and any of ($copy*) and any of ($press*) and $paste and any of ($run*)
 }
 
 rule Html_Frame_Runs_Attachment

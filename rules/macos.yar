@@ -65,7 +65,11 @@ rule Macos_Hidden_Terminal_Download
     strings:
         $get = /curl [^\r\n]{0,200}https?:\/\//
         $start1 = "chmod +x"
-        $start2 = /\| {0,3}(\/bin\/)?(ba|z)?sh\b/
+        $start2 = "| sh"
+        $start3 = "| bash"
+        $start4 = "| zsh"
+        $start5 = "| /bin/"
+        $start6 = "|bash"
         $hide1 = "killall Terminal"
         $hide2 = "nohup "
         $hide3 = /tell application "Terminal" to (close|quit)/

@@ -16,6 +16,27 @@ private rule office_ole
         uint32be(0) == 0xD0CF11E0 and uint32be(4) == 0xA1B11AE1 and filesize < 64MB
 }
 
+// Names under which Word, Excel and PowerPoint run a macro without being asked.
+private rule office_macro_starts
+{
+    strings:
+        $auto1 = "AutoOpen" nocase
+        $auto2 = "Auto_Open" nocase
+        $auto3 = "AutoExec" nocase
+        $auto4 = "AutoClose" nocase
+        $auto5 = "Auto_Close" nocase
+        $auto6 = "AutoNew" nocase
+        $auto7 = "Document_Open" nocase
+        $auto8 = "Document_Close" nocase
+        $auto9 = "Document_New" nocase
+        $auto10 = "Workbook_Open" nocase
+        $auto11 = "Workbook_Activate" nocase
+        $auto12 = "Workbook_BeforeClose" nocase
+        $auto13 = "FileSaveAs" nocase
+    condition:
+        office_ole and any of them
+}
+
 rule Office_Macro_Project : info
 {
     meta:
@@ -43,7 +64,6 @@ rule Office_Macro_Auto_Download_Run
         severity = 85
     strings:
         $project = "_VBA_PROJECT" wide
-        $auto = /\b(Auto_?(Open|Exec|Close|New)|Document_(Open|Close|New)|Workbook_(Open|Activate|BeforeClose)|Presentation_Open)\b/ nocase
         $get1 = "URLDownloadToFile" nocase
         $get2 = "XMLHTTP" nocase
         $get3 = "WinHttp.WinHttpRequest" nocase
@@ -58,10 +78,11 @@ rule Office_Macro_Auto_Download_Run
         $run5 = "CreateProcess" nocase
         $run6 = "Win32_Process" nocase
         $run7 = { 00 05 53 68 65 6C 6C }
-        $address = /https?:\/\/[^\x00-\x20"]{4,150}/ nocase
-        $program = /[\\\/][^\x00-\x1F"\\\/]{1,40}\.(exe|scr|dll|vbs|vbe|js|jse|hta|ps1|bat|cmd|com|pif)\b/ nocase
+        $address1 = "http://" nocase
+        $address2 = "https://" nocase
+        $program = /\.(exe|scr|dll|vbs|vbe|jse|hta|ps1|bat|cmd|pif)\b/ nocase
     condition:
-        office_ole and $project and $auto and any of ($get*) and any of ($save*) and any of ($run*) and $address and $program
+        office_ole and $project and office_macro_starts and any of ($get*) and any of ($save*) and any of ($run*) and any of ($address*) and $program
 }
 
 rule Office_Macro_Auto_Command
@@ -75,7 +96,6 @@ rule Office_Macro_Auto_Command
         severity = 85
     strings:
         $project = "_VBA_PROJECT" wide
-        $auto = /\b(Auto_?(Open|Exec|Close|New)|Document_(Open|Close|New)|Workbook_(Open|Activate|BeforeClose)|Presentation_Open)\b/ nocase
         $run1 = /powershell[^\x00\r\n]{0,200}(DownloadString|DownloadFile|DownloadData|FromBase64String|Invoke-WebRequest|Invoke-Expression|\biwr |\birm |\biex\b)/ nocase
         $run2 = /powershell[^\x00\r\n]{0,100} [-\/]e(nc|c|ncodedcommand)? {1,3}[A-Za-z0-9+\/]{20}/ nocase
         $run3 = /mshta(\.exe)? {1,3}["']{0,2}(https?:\/\/|javascript:)/ nocase
@@ -85,7 +105,7 @@ rule Office_Macro_Auto_Command
         $run7 = /wmic(\.exe)? [^\x00\r\n]{1,60}\/format: ?["']{0,2}https?:/ nocase
         $run8 = /rundll32(\.exe)? [^\x00\r\n]{0,40}javascript:/ nocase
     condition:
-        office_ole and $project and $auto and any of ($run*)
+        office_ole and $project and office_macro_starts and any of ($run*)
 }
 
 rule Office_Macro_Shellcode
@@ -99,7 +119,6 @@ rule Office_Macro_Shellcode
         severity = 85
     strings:
         $project = "_VBA_PROJECT" wide
-        $auto = /\b(Auto_?(Open|Exec|Close|New)|Document_(Open|Close|New)|Workbook_(Open|Activate|BeforeClose)|Presentation_Open)\b/ nocase
         $alloc = /VirtualAlloc(Ex)?\b/
         $copy1 = "RtlMoveMemory"
         $copy2 = "WriteProcessMemory"
@@ -107,7 +126,7 @@ rule Office_Macro_Shellcode
         $thread2 = "CreateRemoteThread"
         $thread3 = "QueueUserAPC"
     condition:
-        office_ole and $project and $auto and $alloc and any of ($copy*) and any of ($thread*)
+        office_ole and $project and office_macro_starts and $alloc and any of ($copy*) and any of ($thread*)
 }
 
 rule Office_Macro_Virus
@@ -126,9 +145,8 @@ rule Office_Macro_Virus
         $copy2 = "InsertLines" nocase
         $copy3 = "AddFromString" nocase
         $copy4 = "AddFromFile" nocase
-        $auto = /\b(Auto_?(Open|Exec|Close|New)|Document_(Open|Close|New)|FileSaveAs)\b/ nocase
     condition:
-        office_ole and $guard and $template and any of ($copy*) and $auto
+        office_ole and $guard and $template and any of ($copy*) and office_macro_starts
 }
 
 rule Office_Excel4_Auto_Run
@@ -167,8 +185,8 @@ rule Office_Excel4_Sheet_Runs
         severity = 85
     strings:
         $sheet = "<xm:macrosheet"
-        $run1 = /\b(CALL|REGISTER)\((&quot;|")(urlmon|kernel32|shell32|wininet|advpack)/ nocase
-        $run2 = /\bEXEC\((&quot;|")[^<]{0,100}(powershell|mshta|regsvr32|rundll32|wscript|cmd)/ nocase
+        $run1 = /(CALL\(|REGISTER\()(&quot;|")(urlmon|kernel32|shell32|wininet|advpack)/ nocase
+        $run2 = /EXEC\((&quot;|")[^<]{0,100}(powershell|mshta|regsvr32|rundll32|wscript|cmd)/ nocase
     condition:
         office_markup and
         filesize < 32MB and $sheet and any of ($run*)
@@ -201,7 +219,7 @@ rule Office_Dde_Field_Command
         reference = "Microsoft Security Advisory 4053440; ATT&CK T1559.002"
         severity = 85
     strings:
-        $binary = /\x13 {0,4}DDE(AUTO)? {1,4}[^\x13\x14\x15]{0,120}(cmd|powershell|mshta|rundll32|regsvr32|wscript|cscript)/ ascii wide nocase
+        $binary = /(\x13DDE|\x13 DDE)(AUTO)? {1,4}[^\x13\x14\x15]{0,120}(cmd|powershell|mshta|rundll32|regsvr32|wscript|cscript)/ ascii wide nocase
         $xml = /<w:instrText[^>]{0,60}> {0,4}DDE(AUTO)? {1,4}[^<]{0,120}(cmd|powershell|mshta|rundll32|regsvr32|wscript|cscript)/ nocase
         $simple = /w:instr=" {0,4}DDE(AUTO)? {1,4}[^>]{0,120}(cmd|powershell|mshta|rundll32|regsvr32|wscript|cscript)/ nocase
     condition:
@@ -234,9 +252,15 @@ rule Office_Dde_Table_Command
         reference = "ATT&CK T1559.002"
         severity = 80
     strings:
-        $cell = /[=+\-@][^\r\n|]{0,40}(cmd|powershell|mshta|rundll32|regsvr32|msexcel|certutil)(\.exe)?\|'[^\r\n]{0,190}(https?:|powershell|mshta|certutil|regsvr32|bitsadmin)/ nocase
+        $cell1 = /[=+\-@][^\r\n|]{0,40}(cmd|cmd\.exe)\|'/ nocase
+        $cell2 = /[=+\-@][^\r\n|]{0,40}(powershell|mshta|rundll32|regsvr32|certutil)(\.exe)?\|'/ nocase
+        $fetch1 = "http" nocase
+        $fetch2 = "powershell" nocase
+        $fetch3 = "mshta" nocase
+        $fetch4 = "certutil" nocase
+        $fetch5 = "bitsadmin" nocase
     condition:
-        filesize < 4MB and $cell and filename matches /\.(csv|slk|iqy|dif|tsv|xls)[ .]*$/i
+        filesize < 4MB and any of ($cell*) and any of ($fetch*) and filename matches /\.(csv|slk|iqy|dif|tsv|xls)[ .]*$/i
 }
 
 rule Office_Remote_Template_Numbered_Host
@@ -307,7 +331,7 @@ rule Office_Package_Program
     strings:
         $package = "Ole10Native" wide
         $name = /\.(exe|scr|com|pif|cpl)\x00/ nocase
-        $program1 = "This program cannot be run in DOS mode"
+        $program1 = "rogram cannot be run in DOS mode"
         $program2 = "This program must be run under Win32"
     condition:
         office_ole and $package and $name and any of ($program*)
@@ -385,7 +409,7 @@ rule Office_Msdt_Command
         $open = /location(\.href)? {0,2}= {0,2}["'`]ms-msdt:/ nocase
         $open2 = /src {0,2}= {0,2}["']?ms-msdt:/ nocase
         $browse = /IT_(Re)?BrowseForFile=/ nocase
-        $nest = "$("
+        $nest = /IT_[a-z]{4,20}=[^"'`\r\n]{0,190}\$\(/ nocase
     condition:
         office_markup and
         filesize < 4MB and any of ($open*) and $browse and $nest

@@ -356,8 +356,12 @@ rule Script_Holds_Program
         severity = 85
     strings:
         // the first bytes of nearly every linker's output, to the end of e_sp
-        $base64 = /TV(qQAAMAAAAEAAAA|pQAAIAAAAEAA8A|oAAAAAAAAAAAAA|qAAAEAAAAEABAA)/
-        $hex = /4D5A(90000300000004000000FFFF|50000200000004000F00FFFF|80000100000004001000FFFF)/ nocase
+        $base64_1 = "TVqQAAMAAAAEAAAA"
+        $base64_2 = "TVpQAAIAAAAEAA8A"
+        $base64_3 = "TVqAAAEAAAAEABAA"
+        $hex1 = "4D5A90000300000004000000FFFF" nocase
+        $hex2 = "4D5A50000200000004000F00FFFF" nocase
+        $hex3 = "4D5A80000100000004001000FFFF" nocase
         $write1 = "WScript.Shell" ascii nocase
         $write2 = "ADODB.Stream" ascii nocase
         $write3 = "Scripting.FileSystemObject" ascii nocase
@@ -369,7 +373,7 @@ rule Script_Holds_Program
         $run4 = "CreateThread" ascii nocase
         $run5 = "EntryPoint" ascii nocase
     condition:
-        script_name and ($base64 or $hex) and any of ($write*) and any of ($run*)
+        script_name and any of ($base64*, $hex*) and any of ($write*) and any of ($run*)
 }
 
 rule Script_Reversed_Names
@@ -487,7 +491,7 @@ rule Script_Hta_Runs_Command
         $hide6 = "moveTo -" ascii wide nocase
         $shell1 = "WScript.Shell" ascii wide nocase
         $shell2 = "Shell.Application" ascii wide nocase
-        $run1 = /(powershell|cmd(\.exe)? \/c|bitsadmin|certutil|curl|mshta)[^\r\n]{0,200}https?:\/\// ascii wide nocase
+        $run1 = /(powershell|bitsadmin|certutil|curl|mshta)[^\r\n]{0,200}https?:\/\// ascii wide nocase
         $run2 = /powershell[^\r\n]{0,80} -e(nc|ncodedcommand|c)? [A-Za-z0-9+\/]{40}/ ascii wide nocase
     condition:
         filesize < 8MB and

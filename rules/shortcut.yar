@@ -106,7 +106,7 @@ rule Shortcut_Carries_Program
         reference = "MS-SHLLINK; ATT&CK T1027.009"
         severity = 85
     strings:
-        $program = "This program cannot be run in DOS mode"
+        $program = "rogram cannot be run in DOS mode"
         $program2 = "This program must be run under Win32"
         $zip = { 50 4B 03 04 14 00 }
         $cab = { 4D 53 43 46 00 00 00 00 }
