@@ -2,7 +2,7 @@
 // Reports and notebooks build files for download too: a rule asks for a payload
 // of a kind that no report makes.
 
-// Markup stands at the start: only white space or a byte order mark before it. A
+// Markup stands at the start, behind a little white space or a byte order mark. A
 // letter that quotes a page is no page.
 private rule html_page
 {
@@ -257,12 +257,9 @@ rule Svg_Script_Sends_On
         $go4 = "document.write("
         $go5 = "eval("
         $go6 = /\bFunction\(/
-        $page1 = "<html" nocase
-        $page2 = "<body" nocase
-        $page3 = "<!doctype html" nocase
     condition:
         filesize < 4MB and $svg in (0..4096) and $script and
-        any of ($decode*) and any of ($go*) and (none of ($page*) or for all of ($page*) : ( # == 0 or @ > 200 )) and filename matches /\.svgz?[ .]*$/i
+        any of ($decode*) and any of ($go*) and filename matches /\.svgz?[ .]*$/i
 }
 
 rule Svg_Smuggled_File

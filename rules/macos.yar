@@ -17,7 +17,7 @@ private rule macos_program
 private rule macos_script_name
 {
     condition:
-        filesize < 8MB and filename matches /\.(scpt|applescript|command|tool|terminal|sh|zsh|bash|plist|workflow|txt\.sh)[ .]*$/i
+        filesize < 8MB and filename matches /\.(scpt|applescript|command|tool|terminal|sh|zsh|bash|plist|workflow)[ .]*$/i
 }
 
 rule Macos_Script_Decoded_Pipe
@@ -50,7 +50,7 @@ rule Macos_AppleScript_Shell_Download
         $pipe = /do shell script "[^"\r\n]{0,100}curl [^"\r\n]{1,200}\| {0,3}(\/bin\/)?((ba|z)?sh|osascript|python3?|perl)\b/
         $start = /do shell script "[^"\r\n]{0,100}curl [^"\r\n]{1,200}chmod (\+x|7[0-9]{2}) [^"\r\n]{1,100}(&&|;)/
     condition:
-        filesize < 8MB and any of them and filename matches /\.(scpt|applescript|command|sh|tool|txt\.sh)[ .]*$/i
+        filesize < 8MB and any of them and filename matches /\.(scpt|applescript|command|sh|tool)[ .]*$/i
 }
 
 rule Macos_Hidden_Terminal_Download
