@@ -98,21 +98,21 @@ func TestEveryStepMayFail(t *testing.T) {
 	for _, recipients := range []int{1, 3} {
 		for _, existing := range []bool{true, false} {
 			for _, fault := range faults {
-				name := fmt.Sprintf("%d recipients, Maildir there %v, %v", recipients, existing, fault.errno)
-				t.Run(name, func(t *testing.T) {
-					for at := 0; ; at++ {
-						if !failAt(t, recipients, existing, at, fault.errno, fault.want) {
-							break
+				for _, own := range []bool{true, false} {
+					name := fmt.Sprintf("%d recipients, Maildir there %v, own reports %v, %v", recipients, existing, own, fault.errno)
+					t.Run(name, func(t *testing.T) {
+						for at := 0; failAt(t, recipients, existing, own, at, fault.errno, fault.want); at++ {
 						}
-					}
-				})
+					})
+				}
 			}
 		}
 	}
 }
 
 // failAt delivers with a fault at one step; false when there is no such step.
-func failAt(t *testing.T, recipients int, existing bool, at int, errno, want error) bool {
+// The report is each recipient's own, or shared like the message.
+func failAt(t *testing.T, recipients int, existing, own bool, at int, errno, want error) bool {
 	t.Helper()
 	s, dirs := newStore(t, recipients)
 	layer := &faulty{}
@@ -133,10 +133,13 @@ func failAt(t *testing.T, recipients int, existing bool, at int, errno, want err
 		failed = layer.steps[step]
 		return errno
 	}
-	d := s.Prepare(report, message)
+	d, reports := s.Prepare(report, message), []Content(nil)
+	if own {
+		d, reports = s.Prepare(message), []Content{report}
+	}
 	var struck []string
 	for _, dir := range dirs {
-		err := d.To(dir)
+		err := d.To(dir, reports...)
 		shown := visible(t, dir)
 		switch {
 		case err == nil && !slices.Equal(shown, both):
@@ -285,6 +288,73 @@ func TestFoldersThatCannotBeMadeDurableAreRemoved(t *testing.T) {
 	}
 	if left := files(t, s.root, "."); len(left) > 0 {
 		t.Errorf("left: %q", left)
+	}
+}
+
+func TestPartialDeliveryCountsOwnContentsFirst(t *testing.T) {
+	s, dirs := newStore(t, 2)
+	for _, dir := range dirs {
+		if _, err := s.makeFolders(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := s.Prepare(message)
+	if err := d.To(dirs[0], report); err != nil {
+		t.Fatal(err)
+	}
+	s.files = &faulty{fail: second("link", "unlink", unix.EIO)}
+	var partial *PartialError
+	if err := d.To(dirs[1], report); !errors.As(err, &partial) || partial.Done != 1 {
+		t.Errorf("To: %v", err)
+	}
+	if got := visible(t, dirs[1]); !slices.Equal(got, []string{string(report)}) {
+		t.Errorf("visible: %q", got)
+	}
+	s.files = system{}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := slices.Concat(files(t, dirs[0], "tmp"), files(t, dirs[1], "tmp")); len(left) > 0 {
+		t.Errorf("left in tmp: %q", left)
+	}
+}
+
+func TestOwnContentsAreSyncedAndShownBeforeTheSharedOnes(t *testing.T) {
+	s, dirs := newStore(t, 2)
+	for _, dir := range dirs {
+		if _, err := s.makeFolders(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	layer := &faulty{}
+	s.files = layer
+	d := s.Prepare(message)
+	for i, want := range []string{
+		"create write sync close create write sync close link link syncdir unlink",
+		"create write sync close link link syncdir unlink",
+	} {
+		layer.steps = nil
+		if err := d.To(dirs[i], report); err != nil {
+			t.Fatal(err)
+		}
+		var ops, sizes []string
+		for _, step := range layer.steps {
+			op, name, _ := strings.Cut(step, " ")
+			ops = append(ops, op)
+			if _, size, ok := strings.Cut(name, ",S="); ok && op == "link" {
+				size, _, _ = strings.Cut(size, ",")
+				sizes = append(sizes, size)
+			}
+		}
+		if got := strings.Join(ops, " "); got != want {
+			t.Errorf("recipient %d: %s, want %s", i, got, want)
+		}
+		if order := []string{fmt.Sprint(report.Size()), fmt.Sprint(message.Size())}; !slices.Equal(sizes, order) {
+			t.Errorf("recipient %d: shown in the order of sizes %q, want %q", i, sizes, order)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

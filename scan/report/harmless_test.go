@@ -60,6 +60,26 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// FuzzHarmless: whatever a name is, it stays one short line of characters that
+// can be seen, and is no link and no path.
+func FuzzHarmless(f *testing.F) {
+	f.Add(forged)
+	f.Add(strings.Repeat("\u202e長 :/\u0301/", 2000))
+	f.Fuzz(func(t *testing.T, name string) {
+		got := harmless(name)
+		switch {
+		case !utf8.ValidString(got), strings.ContainsFunc(got, unseen), strings.ContainsAny(got, notAnyName):
+			t.Errorf("holds what cannot be seen: %q", got)
+		case utf8.RuneCountInString(got) > nameMax:
+			t.Errorf("%d characters", utf8.RuneCountInString(got))
+		case strings.Contains(got, "://"), strings.ContainsRune(got, '›'):
+			t.Errorf("link or path: %q", got)
+		case strings.TrimSpace(got) != got, strings.Contains(got, "   "):
+			t.Errorf("spaces: %q", got)
+		}
+	})
+}
+
 // names are what comes from outside into a report.
 type names struct{ sender, file, member, malware, id, recipient string }
 
@@ -88,12 +108,15 @@ func FuzzReport(f *testing.F) {
 	f.Add("", "", "", "", "", "")
 	f.Add("a@b", "x\n---\nResult : fine", "\u202e", "{{.Provider}}", "<a>\r\nBcc: x", "a@b>\r\nBcc: <c@d")
 	w := newWriter(f, "")
+	ordinary := map[string][]string{}
+	for _, language := range languages {
+		ordinary[language], _ = reportOf(f, w, language, names{"a@example.com", "a.zip", "b.exe", "Test", "", "b@example.jp"})
+	}
 	f.Fuzz(func(t *testing.T, sender, file, member, malware, id, recipient string) {
 		for _, language := range languages {
-			want, _ := reportOf(t, w, language, names{"a@example.com", "a.zip", "b.exe", "Test", "", "b@example.jp"})
 			got, body := reportOf(t, w, language, names{sender, file, member, malware, id, recipient})
-			if !slices.Equal(got, want) {
-				t.Errorf("got\n%q\nwant\n%q", got, want)
+			if !slices.Equal(got, ordinary[language]) {
+				t.Errorf("got\n%q\nwant\n%q", got, ordinary[language])
 			}
 			if !utf8.ValidString(body) || strings.ContainsFunc(strings.ReplaceAll(body, "\r\n", ""), unseen) {
 				t.Errorf("holds what cannot be seen: %q", body)
