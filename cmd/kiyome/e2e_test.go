@@ -192,8 +192,17 @@ func (h *house) startAll() {
 	h.start()
 	run := func(name string, args ...string) {
 		h.t.Helper()
-		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			h.t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		// A file, not a pipe: the daemons keep it open.
+		out, err := os.Create(filepath.Join(h.Dir, filepath.Base(name)+".start"))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		defer out.Close()
+		cmd := exec.Command(name, args...)
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Run(); err != nil {
+			said, _ := os.ReadFile(out.Name())
+			h.t.Fatalf("%s %v: %v\n%s", name, args, err, said)
 		}
 	}
 	run("dovecot", "-c", filepath.Join(h.Dir, "dovecot/dovecot.conf"))

@@ -55,14 +55,29 @@ func newSite(t *testing.T) *site {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &site{t: t, Dir: dir, User: owner.Username, Group: group.Name, LMTP: freePort(t), kiyome: filepath.Join(dir, "kiyome")}
 	s.uid, s.gid = number(t, owner.Uid), number(t, owner.Gid)
-	if out, err := exec.Command("go", "build", "-o", s.kiyome, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	copyProgram(t, s.kiyome)
 	s.folder("", 0o755, false)
 	s.folder("state", 0o700, true)
 	s.folder("mail", 0o700, true)
 	s.write("kiyome.toml", "kiyome.toml", s)
 	return s
+}
+
+// copyProgram puts the test's own program, which TestMain makes the command, where
+// another user can start it.
+func copyProgram(t *testing.T, to string) {
+	t.Helper()
+	from, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, program, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func number(t *testing.T, s string) uint32 {
