@@ -233,7 +233,7 @@ func (f *settingFlags) changed(c *cobra.Command) accounts.Settings {
 	}
 	if given("forward") {
 		if len(f.forward) == 1 && f.forward[0] == "" {
-			f.forward = nil
+			f.forward = []string{} // none; nil would mean no change
 		}
 		s.Forward = &f.forward
 	}

@@ -116,11 +116,14 @@ func (a *app) accountList() *cobra.Command {
 	return c
 }
 
+// aligned is how many rows share their column widths: all of them would have to be held in memory.
+const aligned = 1000
+
 // list prints the accounts that wanted picks.
 func (a *app) list(db control.Accounts, asJSON bool, wanted func(accounts.Account) bool) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	lines := json.NewEncoder(a.out)
-	first := true
+	rows := 0
 	var printErr error
 	err := db.List(func(acc accounts.Account) bool {
 		if !wanted(acc) {
@@ -130,15 +133,17 @@ func (a *app) list(db control.Accounts, asJSON bool, wanted func(accounts.Accoun
 			printErr = lines.Encode(acc)
 			return printErr == nil
 		}
-		if first {
+		if rows == 0 {
 			fmt.Fprintln(w, "ADDRESS\tINBOUND\tOUTBOUND\tLANGUAGE\tOWNER")
-			first = false
+		}
+		if rows++; rows%aligned == 0 {
+			printErr = w.Flush()
 		}
 		name := acc.Address
 		if !acc.Closed.IsZero() {
 			name += " (closed)"
 		}
-		_, printErr = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, stateWord(acc.Inbound), stateWord(acc.Outbound), acc.Language, acc.Owner)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, stateWord(acc.Inbound), stateWord(acc.Outbound), acc.Language, acc.Owner)
 		return printErr == nil
 	})
 	return errors.Join(err, printErr, w.Flush())

@@ -61,7 +61,7 @@ mailbox then holds. It goes on serving until ^C; then everything is removed.`,
 }
 
 func (a *app) demo(ctx context.Context, dir string, once, keep bool) error {
-	syscall.Umask(0o077)
+	defer syscall.Umask(syscall.Umask(0o077))
 	l, err := net.Listen("tcp", "127.0.0.1:2424")
 	if err != nil {
 		l, err = net.Listen("tcp", "127.0.0.1:0")

@@ -25,6 +25,8 @@ type show struct {
 	config *config.Config
 	width  int             // columns
 	seen   map[string]bool // files that were shown
+
+	infected []heldPart // of the message that is shown, as the checked mailbox tells
 }
 
 func newShow(out io.Writer, c *config.Config) *show {
@@ -129,6 +131,7 @@ func (s *show) delivery(n int, what string, raw []byte) error {
 	if err != nil {
 		return err
 	}
+	s.infected = nil
 	title := fmt.Sprintf(" %d  %s ", n, what)
 	s.printf("\n%s%s\n", s.style.bold(title), s.style.dim(strings.Repeat("─", max(0, s.width-columns(title)))))
 	for _, address := range []string{demoSubscribed, demoPlain} {
@@ -138,7 +141,8 @@ func (s *show) delivery(n int, what string, raw []byte) error {
 		}
 		s.printf("\n  %s\n", s.style.cyan(address))
 		if !slices.ContainsFunc(messages, func(h held) bool { return !h.report }) {
-			s.printf("    %s\n", s.style.red("✂ "+original.subject+"  (nothing of the message is left)"))
+			s.infected = append(s.infected, original.parts...)
+			s.printf("    %s\n", s.style.red("✂ "+pad(original.subject, 32)+"  nothing of the message is left"))
 		}
 		for _, h := range messages {
 			s.message(h, original)
@@ -156,17 +160,20 @@ func (s *show) message(h, original held) {
 	if h.status != "" {
 		status = "X-Virus-Status: " + s.status(h.status)
 	}
-	s.printf("    ✉ %s  %s\n", pad(s.style.bold(h.subject), 34+len(s.style.bold(""))), status)
+	s.printf("    ✉ %s  %s\n", s.style.bold(pad(h.subject, 32)), status)
 	if h.report {
 		s.box(h.text)
 		return
 	}
 	for _, p := range original.parts {
 		switch {
-		case slices.Contains(h.parts, p):
-			s.printf("      %s  %s\n", pad(p.label, 32), s.style.dim(sizeText(p.size)))
-		default:
+		case !slices.Contains(h.parts, p):
+			s.infected = append(s.infected, p)
 			s.printf("      %s\n", s.style.red("✂ "+pad(p.label, 30)+"  removed"))
+		case slices.Contains(s.infected, p):
+			s.printf("      %s\n", s.style.red("⚠ "+pad(p.label, 30)+"  "+sizeText(p.size)+", infected"))
+		default:
+			s.printf("      %s  %s\n", pad(p.label, 32), s.style.dim(sizeText(p.size)))
 		}
 	}
 }
@@ -202,16 +209,15 @@ func (s *show) closing(address string, keep bool) {
 	self := os.Args[0]
 	s.printf("\n%s\n\n", s.style.dim(strings.Repeat("─", s.width)))
 	s.printf("%s on %s. Send it any message:\n\n", s.style.bold("Serving"), address)
-	s.printf("  python3 -c 'import smtplib,sys; smtplib.LMTP(%q, %s).sendmail(\"me@example.com\", %q, open(sys.argv[1],\"rb\").read())' FILE\n",
+	s.printf("  python3 -c 'import smtplib; smtplib.LMTP(%q,%s).sendmail(\"me@example.com\",%q,open(\"FILE\",\"rb\").read())'\n",
 		host, port, demoSubscribed)
-	s.printf("  swaks --protocol LMTP --server %s --from me@example.com --to %s --data FILE\n\n", address, demoSubscribed)
-	s.printf("What arrives is below %s\n", mailRoot(s.config.Mailboxes.Path))
-	s.printf("and other commands work on this server too:\n\n")
+	s.printf("  swaks --protocol LMTP --server %s --from me@example.com --to %s --data @FILE\n\n", address, demoSubscribed)
+	s.printf("What arrives is below %s.\nThe other commands work on this server too:\n\n", mailRoot(s.config.Mailboxes.Path))
 	s.printf("  %s --config %s account subscribe %s\n", self, s.config.File, demoPlain)
 	s.printf("  %s --config %s status\n\n", self, s.config.File)
-	end := "and everything is removed"
+	end := "stops it and removes everything"
 	if keep {
-		end = "; what was made stays"
+		end = "stops it; what was made stays"
 	}
-	s.printf("%s stops it %s.\n\n", s.style.bold("^C"), end)
+	s.printf("%s %s.\n\n", s.style.bold("^C"), end)
 }

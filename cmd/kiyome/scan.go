@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -169,7 +170,7 @@ func scanFile(ctx context.Context, s scanner, name string, bar *progress) scanne
 	if err != nil {
 		return scanned{err: err}
 	}
-	v, err := s.ScanFile(ctx, name, m)
+	v, err := s.ScanFile(ctx, filepath.Base(name), m)
 	bar.Done()
 	if err != nil {
 		err = fmt.Errorf("%s: %w", name, err)

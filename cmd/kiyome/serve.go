@@ -52,7 +52,7 @@ func newLog(c config.Log, w io.Writer) *slog.Logger {
 
 // serve runs a server until ctx ends.
 func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
-	syscall.Umask(0o077) // mail is nobody else's
+	defer syscall.Umask(syscall.Umask(0o077)) // mail is nobody else's
 	if os.Geteuid() == 0 {
 		log.Warn("running as root: mail that root writes cannot be read by its owner, and a fault has no bounds; run as the owner of the Maildirs")
 	}

@@ -189,10 +189,10 @@ func versionText() string {
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the versions of kiyome, Go and libyara",
+		Short: "Print the versions of kiyome and Go",
 		Args:  args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.out, "kiyome %s\n%s\n%s\n", versionText(), runtime.Version(), "libyara")
+			_, err := fmt.Fprintf(a.out, "kiyome %s\n%s\n", versionText(), runtime.Version())
 			return err
 		},
 	}

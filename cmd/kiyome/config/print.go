@@ -20,6 +20,7 @@ func (c *Config) Print(w io.Writer) error {
 			fmt.Fprintf(b, "\n%s\n", header(table))
 			section = table
 		}
+		fmt.Fprintln(b)
 		for _, line := range wrap(s.help, 76) {
 			fmt.Fprintf(b, "# %s\n", line)
 		}
