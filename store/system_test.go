@@ -246,6 +246,9 @@ func TestFullDisk(t *testing.T) {
 	if err := d.To(small); !errors.Is(err, ErrFull) {
 		t.Errorf("full: %v", err)
 	}
+	if left := files(t, small, "tmp"); len(left) > 0 {
+		t.Errorf("a full disk keeps %q until Close", left)
+	}
 	if _, err := New(Options{Root: filepath.Dir(filepath.Dir(other))}).makeFolders(other); err != nil {
 		t.Fatal(err)
 	}
