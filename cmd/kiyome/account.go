@@ -54,8 +54,8 @@ func (f *settingFlags) define(c *cobra.Command) {
 	c.Flags().StringVar(&f.owner, "owner", "", "`ID` of the member that the mailbox belongs to")
 	c.Flags().StringVar(&f.language, "language", "", "of the reports: `ja|en`")
 	c.Flags().StringVar(&f.maildir, "maildir", "", "`DIR` of the mailbox (default: mailboxes.path of the configuration)")
-	c.Flags().StringArrayVar(&f.forward, "forward", nil, "forward to this `ADDRESS`; may be repeated")
-	c.Flags().BoolVar(&f.noCopy, "no-copy", false, "keep no copy of what is forwarded")
+	c.Flags().StringArrayVar(&f.forward, "forward", nil, "forward to this `ADDRESS`; may be repeated (not in service yet)")
+	c.Flags().BoolVar(&f.noCopy, "no-copy", false, "keep no copy of what is forwarded (not in service yet)")
 	c.RegisterFlagCompletionFunc("language", cobra.FixedCompletions([]string{"ja", "en"}, cobra.ShellCompDirectiveNoFileComp))
 }
 

@@ -22,7 +22,7 @@ type step struct {
 func (s *site) script(steps []step) {
 	s.t.Helper()
 	for _, st := range steps {
-		out, err, status := s.run(strings.Fields(st.args)...)
+		out, status, err := s.run(strings.Fields(st.args)...)
 		all := out
 		if err != nil {
 			all += err.Error()

@@ -13,16 +13,18 @@ import (
 	"kiyome/cmd/kiyome/config"
 )
 
-// listeners opens the sockets for inbound mail: those that systemd passes under
-// the name "inbound", else those of the configuration.
-func listeners(c *config.Config) ([]net.Listener, error) {
+// passedListeners gives the sockets for inbound mail that systemd passes under the
+// name "inbound". To be called before any child is started: it keeps them ours.
+func passedListeners() ([]net.Listener, error) {
 	passed, err := activation.ListenersWithNames()
 	if err != nil {
 		return nil, fmt.Errorf("sockets from systemd: %w", err)
 	}
-	if all := passed["inbound"]; len(all) > 0 {
-		return all, nil
-	}
+	return passed["inbound"], nil
+}
+
+// openListeners opens the sockets for inbound mail that the configuration names.
+func openListeners(c *config.Config) ([]net.Listener, error) {
 	mode, err := config.ParseMode(c.Inbound.SocketMode)
 	if err != nil {
 		return nil, err
@@ -42,6 +44,7 @@ func listeners(c *config.Config) ([]net.Listener, error) {
 	return all, nil
 }
 
+// closeAll gives sockets back that will not be served.
 func closeAll(all []net.Listener) {
 	for _, l := range all {
 		l.Close()

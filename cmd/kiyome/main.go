@@ -14,6 +14,7 @@ import (
 
 	"kiyome/accounts"
 	"kiyome/cmd/kiyome/control"
+	"kiyome/rules"
 	"kiyome/scan/worker"
 )
 
@@ -58,6 +59,7 @@ func (e exit) Unwrap() error { return e.err }
 var negatives = []error{
 	accounts.ErrUnknown, accounts.ErrExists, accounts.ErrTransition,
 	control.ErrNoServer, control.ErrRefused,
+	rules.ErrNone, rules.ErrNoEICAR,
 }
 
 // exitStatus is 0 for done, 1 for a negative answer, 2 for an error or wrong usage.

@@ -79,17 +79,17 @@ func (s *site) write(name, text string) {
 }
 
 // run runs a command in this process and gives its output, its error and its exit status.
-func (s *site) run(args ...string) (out string, err error, status int) {
+func (s *site) run(args ...string) (out string, status int, err error) {
 	s.t.Helper()
 	var b bytes.Buffer
 	err = run(s.t.Context(), &b, append([]string{"--config", s.file}, args...))
-	return b.String(), err, exitStatus(err)
+	return b.String(), exitStatus(err), err
 }
 
 // do runs a command that has to succeed.
 func (s *site) do(args ...string) string {
 	s.t.Helper()
-	out, err, status := s.run(args...)
+	out, status, err := s.run(args...)
 	if status != 0 {
 		s.t.Fatalf("%s: %v (exit %d)\n%s", strings.Join(args, " "), err, status, out)
 	}
@@ -229,11 +229,11 @@ func TestWrongUsageIsTold(t *testing.T) {
 		{"scan --tree --json x", "exclude each other"},
 		{"serve now", "usage: kiyome serve"},
 	} {
-		if out, err, status := s.run(strings.Fields(tt.args)...); status != 2 || !strings.Contains(fmt.Sprint(err), tt.want) {
+		if out, status, err := s.run(strings.Fields(tt.args)...); status != 2 || !strings.Contains(fmt.Sprint(err), tt.want) {
 			t.Errorf("%s: exit %d, %v; want 2 and %q\n%s", tt.args, status, err, tt.want, out)
 		}
 	}
-	if out, _, status := s.run("account"); status != 2 || !strings.Contains(out, "subscribe") {
+	if out, status, _ := s.run("account"); status != 2 || !strings.Contains(out, "subscribe") {
 		t.Errorf("a group alone: exit %d, %s; want its help", status, out)
 	}
 }
@@ -262,11 +262,11 @@ func TestConfigCommands(t *testing.T) {
 		t.Error("what is printed is not read back as the same")
 	}
 	s.configure("[scan.limits]\ndepth = \"ten\"\n[log]\ncolour = true")
-	out, _, status := s.run("config", "check")
+	out, status, _ := s.run("config", "check")
 	if want := `scan.limits.depth: "ten" is not a number`; status != 1 || !strings.Contains(out, want) || !strings.Contains(out, "log.colour: unknown key") {
 		t.Errorf("check: exit %d\n%s", status, out)
 	}
-	if _, err, status := s.run("status"); status != 2 || !strings.Contains(err.Error(), "log.colour") {
+	if _, status, err := s.run("status"); status != 2 || !strings.Contains(err.Error(), "log.colour") {
 		t.Errorf("another command: exit %d, %v", status, err)
 	}
 }

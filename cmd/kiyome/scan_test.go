@@ -55,7 +55,7 @@ func TestScanTellsEachFileAndTheWorst(t *testing.T) {
 			for name := range strings.FieldsSeq(tt.files) {
 				args = append(args, f[name])
 			}
-			out, err, status := s.run(args...)
+			out, status, err := s.run(args...)
 			lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 			if status != tt.want || len(tt.lines) > 0 && len(lines) != len(tt.lines) {
 				t.Fatalf("exit %d, want %d: %v\n%s", status, tt.want, err, out)
@@ -72,7 +72,7 @@ func TestScanTellsEachFileAndTheWorst(t *testing.T) {
 func TestScanAsJSONAndAsATree(t *testing.T) {
 	s := newSite(t, "")
 	f := s.samples()
-	out, _, status := s.run("scan", "--json", f["zip"], f["missing"])
+	out, status, _ := s.run("scan", "--json", f["zip"], f["missing"])
 	var lines []scanLine
 	for d := json.NewDecoder(strings.NewReader(out)); d.More(); {
 		var l scanLine
@@ -84,7 +84,7 @@ func TestScanAsJSONAndAsATree(t *testing.T) {
 	if status != 2 || len(lines) != 2 || lines[0].Status != "infected" || lines[1].Status != "error" || lines[0].Findings[0].Malware != "EICAR-Test-File" {
 		t.Errorf("exit %d\n%s", status, out)
 	}
-	out, _, status = s.run("scan", "--tree", f["attachment"])
+	out, status, _ = s.run("scan", "--tree", f["attachment"])
 	for _, want := range []string{"cleaned", "multipart/mixed", "├─ 1 text/plain", "├─ 2 application/octet-stream holiday.jpg.exe", "│  └─ EICAR-Test-File in holiday.jpg.exe", "└─ 3 text/csv list.csv"} {
 		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("exit %d, want %q in\n%s", status, want, out)

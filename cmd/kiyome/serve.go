@@ -59,13 +59,21 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // before anything takes time: a SIGHUP while starting must not end us
 	defer signal.Stop(hup)
-	s, err := openServer(ctx, c, log)
+	all, err := passedListeners()
 	if err != nil {
 		return err
 	}
-	all, err := listeners(c)
+	s, err := openServer(ctx, c, log)
+	if err != nil && ctx.Err() != nil {
+		return nil // told to end before it began
+	}
 	if err != nil {
-		return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+		return err
+	}
+	if len(all) == 0 {
+		if all, err = openListeners(c); err != nil {
+			return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+		}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -90,11 +98,16 @@ func (s *server) attend(ctx context.Context, hup <-chan os.Signal) {
 		case <-watchdog:
 			s.notify(daemon.SdNotifyWatchdog)
 		case <-hup:
-			s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
-			s.Reload(ctx) // which logs what came of it
-			s.notify(daemon.SdNotifyReady)
+			go s.hangup(ctx) // new workers may take longer than the watchdog waits
 		}
 	}
+}
+
+// hangup reloads, which logs what came of it.
+func (s *server) hangup(ctx context.Context) {
+	s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	s.Reload(ctx)
+	s.notify(daemon.SdNotifyReady)
 }
 
 // notify tells systemd, when it started us.

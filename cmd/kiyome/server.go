@@ -41,7 +41,7 @@ type server struct {
 	control *control.Server
 
 	reloading sync.Mutex // one change of the rules at a time
-	mu        sync.Mutex // guards rules and listen
+	mu        sync.Mutex // guards rules
 	rules     rules.Compiled
 	listen    []string
 

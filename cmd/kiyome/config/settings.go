@@ -17,7 +17,7 @@ type setting struct {
 func (c *Config) settings() []setting {
 	rows := []setting{
 		{"hostname", text(&c.Hostname, hostname), `The name in the LMTP greeting, in Received and in Message-IDs. "" asks the system.`},
-		{"state_dir", text(&c.StateDir, absolute), `Holds accounts.db, control.sock, the compiled rules and large messages on their way.`},
+		{"state_dir", text(&c.StateDir, stateFolder), `Holds accounts.db, control.sock, the compiled rules and large messages on their way.`},
 		{"timezone", zone(&c.Timezone), `Of the times that people read, and of the months that are billed.`},
 
 		{"inbound.listen", texts(&c.Inbound.Listen, listenAddress), `Where the MTA delivers by LMTP: host:port or unix:PATH. Sockets that systemd passes under the name "inbound" are served instead.`},

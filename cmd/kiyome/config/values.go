@@ -343,17 +343,30 @@ func ParseMode(s string) (os.FileMode, error) {
 	return os.FileMode(n), err
 }
 
+// stateFolder accepts a folder that can hold the control socket.
+func stateFolder(s string) error {
+	if err := absolute(s); err != nil {
+		return err
+	}
+	return socketPath(filepath.Join(s, "control.sock"))
+}
+
+// socketPath accepts what can be the path of a Unix socket.
+func socketPath(path string) error {
+	const longest = 107 // sockaddr_un of Linux, less the NUL
+	if err := absolute(path); err != nil {
+		return err
+	}
+	if len(path) > longest {
+		return fmt.Errorf("%s is longer than the %d bytes that a socket's path may have", quote(path), longest)
+	}
+	return nil
+}
+
 // listenAddress accepts host:port with a port that is a number, and unix:PATH.
 func listenAddress(s string) error {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
-		const longest = 107 // sockaddr_un of Linux, less the NUL
-		if err := absolute(path); err != nil {
-			return err
-		}
-		if len(path) > longest {
-			return fmt.Errorf("%s is longer than the %d bytes that a socket's path may have", quote(path), longest)
-		}
-		return nil
+		return socketPath(path)
 	}
 	_, port, err := net.SplitHostPort(s)
 	if _, notNumber := strconv.ParseUint(port, 10, 16); err != nil || notNumber != nil {
