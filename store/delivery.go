@@ -69,6 +69,7 @@ func (d *Delivery) To(maildir string, own ...Content) error {
 		return classify(fmt.Errorf("deliver: %w", err))
 	}
 	d.store.settle()
+	d.store.tidy(maildir)
 	return nil
 }
 

@@ -60,6 +60,7 @@ type Store struct {
 	host  string // escaped
 	token string // marks the tmp files of this Store: CleanTmp spares them
 
+	tidied  visited       // Maildirs whose tmp folder was looked at
 	names   atomic.Uint64 // names given out
 	makers  atomic.Int32  // deliveries that are making folders, or waiting to
 	folders sync.Mutex    // held while folders are made and synced
@@ -115,6 +116,43 @@ func (s *Store) CleanTmp(maildir string, age time.Duration) (removed int, err er
 		removed++
 	}
 	return removed, errors.Join(errs...)
+}
+
+// leftAfter is the age from which a tmp file of another Store of ours is what a
+// crash left: no delivery takes that long between its first write and its link.
+const leftAfter = time.Hour
+
+// tidy cleans the tmp folder of a Maildir, at the first delivery into it since
+// the start: a crash leaves its files where mail goes. What cannot be removed
+// now waits for the next start, or for the POP and IMAP server.
+func (s *Store) tidy(maildir string) {
+	if s.tidied.first(maildir) {
+		_, _ = s.CleanTmp(maildir, leftAfter)
+	}
+}
+
+// visited is a set of Maildirs, of bounded size: when it is full it starts anew,
+// and the Maildirs in it are looked at once more.
+type visited struct {
+	mu   sync.Mutex
+	seen map[string]struct{}
+}
+
+// maxVisited bounds a set of Maildirs: some 10 MB.
+const maxVisited = 100_000
+
+// first adds maildir and reports whether it is new.
+func (v *visited) first(maildir string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, ok := v.seen[maildir]; ok {
+		return false
+	}
+	if v.seen == nil || len(v.seen) >= maxVisited {
+		v.seen = make(map[string]struct{})
+	}
+	v.seen[maildir] = struct{}{}
+	return true
 }
 
 // classify adds to an error of the system what callers tell apart.

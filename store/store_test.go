@@ -317,7 +317,7 @@ func TestContentOfAnotherSizeIsNotDelivered(t *testing.T) {
 
 func TestNamesStayUniqueAtOnceAndWhenTheClockIsSetBack(t *testing.T) {
 	s, dirs := newStore(t, 4)
-	stopped := time.Unix(1_800_000_000, 0) // two deliveries never see different times
+	stopped := time.Now() // two deliveries never see different times
 	s.now = func() time.Time { return stopped }
 	again := New(Options{Hostname: "mail.example.jp", Root: s.root}) // as after a restart with the same process number
 	again.now = func() time.Time { return stopped }
