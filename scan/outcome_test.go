@@ -164,6 +164,11 @@ func TestOutcomes(t *testing.T) {
 			if (len(v.Findings) > 0) != (tt.outcome != Clean) || (len(v.Cut) > 0) != (tt.outcome == Cleaned) {
 				t.Errorf("verdict: %s", describe(raw, v))
 			}
+			for i, c := range v.Cut[min(1, len(v.Cut)):] {
+				if c.Start <= v.Cut[i].End {
+					t.Errorf("cuts that touch are one: %v", v.Cut)
+				}
+			}
 			var gone, rest []byte
 			for _, c := range v.Cut {
 				gone = append(gone, raw[c.Start:c.End]...)

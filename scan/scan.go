@@ -24,6 +24,14 @@ const (
 )
 
 // Verdict is what a scan found.
+//
+// Its JSON is what `kiyome scan --json` prints and what programs may rely on: the
+// names below stay, others may come. Fields marked omitempty are left out when
+// they are empty, zero or false; outcome, rules, objects and bytes are always
+// there. A range is {"start": n, "end": n}, in bytes of the message, the end not
+// included. Names are UTF-8, at most 1024 bytes each, the names in a path at most
+// 256; in a long path "…" stands for names in its middle. There are MaxFindings
+// entries at the most in findings, noted and unchecked each, and 256 KiB of names.
 type Verdict struct {
 	Outcome   Outcome      `json:"outcome"`
 	Findings  []Finding    `json:"findings,omitempty"`
@@ -54,7 +62,7 @@ type Finding struct {
 
 // Unchecked is something that was not read, or not to its end.
 type Unchecked struct {
-	Reason string   `json:"reason"` // "encrypted", "damaged", "unsupported", "limit: time", "scan error", "rules", "worker"
+	Reason string   `json:"reason"` // "encrypted", "damaged", "unsupported", "limit: …", "scan error", "rules", "worker": see policy.go
 	Detail string   `json:"detail,omitempty"`
 	Name   string   `json:"name,omitempty"`
 	Path   []string `json:"path,omitempty"`

@@ -290,6 +290,43 @@ func TestListsAreBounded(t *testing.T) {
 	}
 }
 
+func TestNamesInAVerdictAreBoundedTogether(t *testing.T) {
+	var files []string
+	for i := range 500 {
+		files = append(files, fmt.Sprint(strings.Repeat("x", 900), i), fmt.Sprintf("VIRUS %d", i))
+	}
+	long := zipOf(t, files...)
+	for range 10 {
+		long = zipOf(t, strings.Repeat("y", 900), long)
+	}
+	e, _ := standIn(t, Options{}, nil)
+	v := run(t, e, []byte(mail(multipart("mixed", "b", text("Hello."), attach("a.zip", long)))))
+	total := 0
+	for _, f := range v.Findings {
+		total += textOf(f.Path)
+	}
+	if v.Outcome != Cleaned || total > maxListText || v.More == 0 || v.More+len(v.Findings) != 500 {
+		t.Errorf("outcome %q, %d bytes of names in %d findings, %d more", v.Outcome, total, len(v.Findings), v.More)
+	}
+}
+
+func TestWhatIsFoundInTheRestIsNotDelivered(t *testing.T) {
+	// A cut brings together what was apart.
+	e, s := standIn(t, Options{}, nil)
+	first := s.answer
+	s.answer = func(o rules.Object) ([]rules.Match, error) {
+		if bytes.Contains(o.Data, []byte("VIR\r\nUS")) {
+			return []rules.Match{{Rule: "R", Set: "s", Malware: "V"}}, nil
+		}
+		return first(o)
+	}
+	virus := strings.ReplaceAll(testdata.Uuencode("a.exe", "VIRUS"), "\n", "\r\n") + "\r\n"
+	raw := []byte(mail(text("VIR\r\n" + virus + "US\r\n")))
+	if v := run(t, e, raw); v.Outcome != ReportOnly || v.Why != "something is found in what remains" {
+		t.Errorf("got %s", describe(raw, v))
+	}
+}
+
 func TestNamesAreUTF8(t *testing.T) {
 	for _, tt := range []struct {
 		in   string

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"kiyome/rules"
 	"kiyome/scan"
@@ -29,6 +30,17 @@ func serveForTest(folder string) {
 	for _, w := range p.idle {
 		fmt.Println(w.cmd.Process.Pid)
 	}
+	// One of them has no time to notice that nobody is there any more.
+	m, err := scan.NewMessage([]byte("hang\r\n"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	go func() { _, _ = p.Scan(context.Background(), m) }() // it has no end
+	for p.Stats().Busy == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(20 * time.Millisecond) // until it hangs
 	fmt.Println("ready")
 	select {}
 }

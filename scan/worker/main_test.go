@@ -59,7 +59,7 @@ func (f fake) Run(_ context.Context, j scan.Job) (*scan.Verdict, error) {
 				time.Sleep(time.Hour)
 			}
 		case "spin":
-			for {
+			for n := 1; n != 0; n = n*3 | 1 {
 			}
 		case "sleep":
 			d, _ := time.ParseDuration(arg)
@@ -76,6 +76,8 @@ func (f fake) Run(_ context.Context, j scan.Job) (*scan.Verdict, error) {
 			if j.File {
 				v.Odd = append(v.Odd, "file "+j.Name)
 			}
+		case "keep":
+			_, _ = j.Scratch.Write([]byte("what nobody should see")) // the next job would
 		case "try":
 			v.Odd = append(v.Odd, attempts(j)...)
 		}

@@ -373,6 +373,44 @@ func TestSlowScansDoNotHoldUpOthers(t *testing.T) {
 	}
 }
 
+func TestScansWithoutEndDoNotHoldUpOthers(t *testing.T) {
+	for _, workers := range []int{1, 2, 3} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+			p := newPool(t, Options{Workers: workers, Slow: 20 * time.Millisecond})
+			ctx, cancel := context.WithCancel(t.Context())
+			var endless sync.WaitGroup
+			for range workers + 2 {
+				m := message(t, "hang")
+				endless.Go(func() {
+					if _, err := p.Scan(ctx, m); !errors.Is(err, context.Canceled) {
+						t.Errorf("endless: %v", err)
+					}
+				})
+			}
+			waitFor(t, "a lane is taken", func() bool { return p.Stats().Slow > 0 })
+			for range 5 {
+				soon, stop := context.WithTimeout(t.Context(), 10*time.Second)
+				if _, err := p.Scan(soon, message(t, "nothing")); err != nil {
+					t.Error(err)
+				}
+				stop()
+			}
+			cancel()
+			endless.Wait()
+		})
+	}
+}
+
+func TestScratchFileIsEmptiedBetweenJobs(t *testing.T) {
+	p := newPool(t, Options{Workers: 1})
+	if _, err := p.Scan(t.Context(), message(t, "keep")); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := p.idle[0].scratch.Stat(); err != nil || st.Size() != 0 {
+		t.Errorf("%d bytes are left, %v", st.Size(), err)
+	}
+}
+
 func TestRequestsAreServedInTheirOrder(t *testing.T) {
 	p := newPool(t, Options{Workers: 1})
 	var mu sync.Mutex
