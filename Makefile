@@ -33,8 +33,8 @@ lint: deps-build ## gofmt, vet, staticcheck
 	$(GO) vet ./... ./testdata
 	$(GO) run $(STATICCHECK) ./... ./testdata
 
-bench: deps ## all benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./... ./testdata
+bench: deps ## what a delivery costs, beside other servers where they are installed
+	$(GO) test -tags bench -run '^TestBudget$$' -v -timeout 60m ./cmd/kiyome
 
 fuzz: deps-build ## every fuzz target for FUZZTIME
 	@set -e; grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sed 's/:[0-9]*:func / /' | sort -u | \

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -306,9 +308,27 @@ func (a *app) rulesSilence(verb, short string, off bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReloaded(done)
+			return errors.Join(a.noteUnknown(c.Context(), args[0]), a.printReloaded(done))
 		},
 	}
+}
+
+// noteUnknown tells that a name means no rule that there is: it may be mistyped.
+func (a *app) noteUnknown(ctx context.Context, name string) error {
+	if len(name) == 2*sha256.Size && !strings.Contains(name, "/") {
+		return nil // a digest
+	}
+	return a.withRules(ctx, false, func(set *rules.Set) error {
+		for _, r := range set.Infos() {
+			for _, full := range []string{r.Name, r.Set + "/" + r.Name} {
+				if ok, _ := path.Match(name, full); ok {
+					return nil
+				}
+			}
+		}
+		_, err := fmt.Fprintf(a.out, "note: no rule in service is called %s\n", name)
+		return err
+	})
 }
 
 func (a *app) printReloaded(r control.Reloaded) error {

@@ -324,6 +324,8 @@ func TestReloadTakesGoodRulesOnly(t *testing.T) {
 	s.write("marked", "here is a marker for the test.")
 	s.script([]step{
 		{"scan " + s.path("marked"), 1, "Test.Marker"},
+		{"rules disable local/Marke", 0, "no rule in service is called local/Marke"},
+		{"rules enable local/Marke", 0, "in service"},
 		{"rules disable local/Marker", 0, "in service"},
 		{"scan " + s.path("marked"), 0, "clean"},
 		{"rules enable local/Marker", 0, "in service"},

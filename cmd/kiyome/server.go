@@ -231,7 +231,9 @@ func (s *server) shutdown(ctx context.Context) error {
 	s.log.Info("stopping")
 	err := s.lmtp.Shutdown(ctx)
 	err = errors.Join(err, s.close(ctx))
-	s.log.Info("stopped", "err", err)
+	if err == nil {
+		s.log.Info("stopped")
+	}
 	return err
 }
 

@@ -24,6 +24,7 @@ type Mistake struct {
 	Text string
 }
 
+// String is FILE:LINE: KEY: what is wrong.
 func (m Mistake) String() string {
 	place := fmt.Sprintf("%s:%d: ", m.File, m.Line)
 	if m.Key != "" {
@@ -35,6 +36,7 @@ func (m Mistake) String() string {
 // Mistakes is all that is wrong in a configuration file, in the order of lines.
 type Mistakes []Mistake
 
+// Error has a line for each mistake.
 func (m Mistakes) Error() string {
 	var all []string
 	for _, one := range m {

@@ -73,7 +73,10 @@ func start(t *testing.T, o Options) *Client {
 	if o.Operator == nil {
 		o.Operator = operator{}
 	}
-	o.Spool, o.Log = t.TempDir(), slog.New(slog.DiscardHandler)
+	o.Spool = t.TempDir()
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	s, err := Listen(o)
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +134,26 @@ func TestClientDoesWhatTheDatabaseDoes(t *testing.T) {
 	}
 	if problems, n, err := c.Check(); err != nil || n != 3 || problems != nil {
 		t.Errorf("Check = %v, %d, %v", problems, n, err)
+	}
+}
+
+func TestChangesAreLogged(t *testing.T) {
+	var log bytes.Buffer // written before the answers
+	c := start(t, Options{Accounts: openDB(t, "a@example.jp"), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	at := time.Date(2031, 4, 1, 0, 0, 0, 0, time.UTC)
+	if _, err := c.Change("a@example.jp", accounts.Subscribed, accounts.Inbound, at, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Change("b@example.jp", accounts.Subscribed, accounts.Inbound, at, ""); err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"level=INFO msg=account what=subscribed address=a@example.jp by=" + UserName() + " service=inbound effective=2031-04-01T00:00:00.000Z\n",
+		"level=WARN msg=\"account not changed\" what=subscribed address=b@example.jp",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("want %s in\n%s", want, log.String())
+		}
 	}
 }
 

@@ -262,13 +262,22 @@ func (s *Server) change(r *http.Request) (accounts.Account, error) {
 		return accounts.Account{}, err
 	}
 	a, err := s.Accounts.Change(r.PathValue("address"), t.Kind, t.Service, t.At, by(r))
-	s.log(r, string(t.Kind), r.PathValue("address"), err, "service", t.Service, "at", t.At)
+	effective := t.At
+	if effective.IsZero() {
+		effective = time.Now()
+	}
+	s.log(r, string(t.Kind), r.PathValue("address"), err, "service", t.Service, "effective", effective)
 	return a, err
 }
 
-// log has one line for each change of an account.
+// log has one line for each change of an account, and for each that was refused.
 func (s *Server) log(r *http.Request, what, address string, err error, more ...any) {
-	s.Log.Info("account", append([]any{"what", what, "address", address, "by", by(r), "err", err}, more...)...)
+	args := append([]any{"what", what, "address", address, "by", by(r)}, more...)
+	if err != nil {
+		s.Log.Warn("account not changed", append(args, "err", err)...)
+		return
+	}
+	s.Log.Info("account", args...)
 }
 
 // checked is the answer to a check.

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"kiyome/rules"
+	"kiyome/scan"
+	"kiyome/scan/worker"
+)
+
+// fakeScanner finds nothing and takes no rules.
+type fakeScanner struct{ err error }
+
+func (f fakeScanner) Scan(context.Context, *scan.Message) (*scan.Verdict, error) {
+	return &scan.Verdict{Outcome: scan.Clean}, f.err
+}
+func (f fakeScanner) ScanFile(context.Context, string, *scan.Message) (*scan.Verdict, error) {
+	return &scan.Verdict{Outcome: scan.Clean}, f.err
+}
+func (f fakeScanner) Swap(context.Context, rules.Compiled, rules.Config) error { return f.err }
+func (f fakeScanner) Stats() worker.Stats                                      { return worker.Stats{} }
+func (f fakeScanner) Close(context.Context) error                              { return nil }
+
+func TestAScannerThatFindsNothingDoesNotServe(t *testing.T) {
+	if err := selfTest(t.Context(), fakeScanner{}); err == nil {
+		t.Error("EICAR was not found, and nobody minded")
+	}
+	dead := errors.New("dead")
+	if err := selfTest(t.Context(), fakeScanner{dead}); !errors.Is(err, dead) {
+		t.Errorf("a scan that fails: %v", err)
+	}
+}
+
+func TestRulesThatTheWorkersDoNotTakeAreTakenBack(t *testing.T) {
+	s := newSite(t, "")
+	s.do("account", "add", "taro@example.jp")
+	s.do("rules", "build")
+	cfg, err := (&app{file: s.file}).config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := rules.Current(cfg.State(rulesName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("rules/marker.yar", goodRule)
+	broken := errors.New("no worker came up")
+	sv := &server{config: cfg, log: slog.New(slog.DiscardHandler), scanner: fakeScanner{broken}, rules: first}
+	if _, err := sv.Reload(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("Reload: %v", err)
+	}
+	now, err := rules.Current(cfg.State(rulesName))
+	if err != nil || now.Digest != first.Digest || sv.Rules().Digest != first.Digest {
+		t.Errorf("a restart would come up with %s, not %s, %v", now.Version, first.Version, err)
+	}
+}
