@@ -213,6 +213,8 @@ func TestFindingsSayWhatAndWhere(t *testing.T) {
 			Finding{Name: "bad.exe", Part: "2.2"}},
 		{"body of an attached message", mail(multipart("mixed", "b", text("Hello."), attached(mail(text(virus))))),
 			Finding{Name: "forwarded.eml", Part: "2.1"}},
+		{"body of an attached message without a name", mail(multipart("mixed", "b", text("Hello."), entity(mail(text(virus)), "Content-Type: message/rfc822"))),
+			Finding{Name: "test", Part: "2.1"}},
 		{"encoded attached message", mail(multipart("mixed", "b", text("Hello."), attach("a.eml", mail(multipart("mixed", "c", text("Hi."), attach("bad.exe", virus)))))),
 			Finding{Name: "a.eml", Part: "2", Path: []string{"a.eml", "bad.exe"}}},
 		{"body of an encoded attached message", mail(multipart("mixed", "b", text("Hello."), attach("a.eml", mail(html(virus))))),

@@ -100,7 +100,7 @@ func (p *pass) hit(at spot, f Finding) {
 
 // finding gives a finding's place and names.
 func (p *pass) finding(at spot, path []string) Finding {
-	f := Finding{Name: attachmentName(at), Range: cutRange(at)}
+	f := Finding{Name: attachmentName(p.msg, at), Range: cutRange(at)}
 	if at.part != nil {
 		f.Part = at.part.ID
 		f.Body = at.block == (mime.Range{}) && at.part.IsBody() && at.part.Attached() == nil
@@ -117,8 +117,9 @@ func (p *pass) finding(at spot, path []string) Finding {
 	return f
 }
 
-// attachmentName gives the name that a mail program shows for what holds the spot.
-func attachmentName(at spot) string {
+// attachmentName gives the name that a mail program shows for what holds the
+// spot: of an attached message that has none, its subject.
+func attachmentName(m *mime.Message, at spot) string {
 	for part := at.part; part != nil; part = part.Attached() {
 		for _, b := range part.Blocks {
 			if b.Range == at.block && b.Name != "" {
@@ -127,6 +128,11 @@ func attachmentName(at spot) string {
 		}
 		if len(part.Names) > 0 {
 			return shorten(part.Names[0], maxName)
+		}
+		if part.Message != nil {
+			for _, subject := range m.Field(part.Message, "Subject") {
+				return shorten(subject, maxName)
+			}
 		}
 		if !part.IsBody() {
 			break
