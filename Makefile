@@ -63,6 +63,7 @@ define ensure
 	dovecot-imapd) test -x /usr/lib/dovecot/imap ;; \
 	dovecot-pop3d) test -x /usr/lib/dovecot/pop3 ;; \
 	dovecot-lmtpd) test -x /usr/lib/dovecot/lmtp ;; \
+	*) false ;; \
 	esac >/dev/null 2>&1; }; \
 lacking() { for p in $(2); do have $$p || printf ' %s' $$p; done; }; \
 missing=$$(lacking); \

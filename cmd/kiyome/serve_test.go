@@ -462,3 +462,24 @@ func TestRulesAreTheOnesThatTheServerUses(t *testing.T) {
 		{"rules build", 0, "broken.yar:3"},
 	})
 }
+
+func TestUnknownRecipientsGetWhatIsThereAlready(t *testing.T) {
+	s := newSite(t, `inbound.unknown = "deliver"`)
+	s.do("account", "add", "taro@example.jp")
+	mailbox := s.path("mail/example.jp/old/Maildir")
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(mailbox, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.serve()
+	c := s.dialLMTP()
+	r := bufio.NewReader(c)
+	expect(t, r, "220")
+	conversation(t, c, r, "LHLO here -> 250", "MAIL FROM:<> -> 250",
+		"RCPT TO:<nobody@example.jp> -> 550", "RCPT TO:<../old@example.jp> -> 553", "RCPT TO:<OLD@Example.JP> -> 250",
+		"DATA -> 354", string(testdata.MustMail("attachment"))+". -> 250")
+	if n, marked := files(t, filepath.Join(mailbox, "new")), grep(t, filepath.Join(mailbox, "new"), "X-Virus-Status"); n != 1 || marked != 0 {
+		t.Errorf("%d messages, %d of them marked", n, marked)
+	}
+}
