@@ -22,8 +22,10 @@ func main() {
 	worker.Main()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	// A reader that goes away ("| head") is an error like others: what was made is removed.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	err := run(ctx, os.Stdout, os.Args[1:])
-	if err != nil && err.Error() != "" {
+	if err != nil && err.Error() != "" && !errors.Is(err, syscall.EPIPE) {
 		fmt.Fprintf(os.Stderr, "kiyome: %v\n", err)
 	}
 	os.Exit(exitStatus(err))

@@ -125,6 +125,7 @@ func (s *site) start(args ...string) *process {
 	}
 	p := &process{Cmd: exec.Command(self, append([]string{"--config", s.file}, args...)...)}
 	p.Stdout, p.Stderr = p, p
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves no server
 	if err := p.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -84,7 +85,12 @@ func (a *app) scan(ctx context.Context, o scanFlags, files []string) error {
 	}()
 	var t tally
 	for i, name := range files {
-		r := <-results[i]
+		var r scanned
+		select {
+		case r = <-results[i]:
+		case <-ctx.Done(): // also while a file, or standard input, keeps us waiting
+			return errors.New("interrupted")
+		}
 		<-slots
 		bar.Clear()
 		t.count(r)
@@ -125,10 +131,15 @@ func (a *app) scanTool(ctx context.Context, o scanFlags, files int) (s scanner, 
 		return nil, nil, err
 	}
 	return s, func() {
-		s.Close(context.WithoutCancel(ctx))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		s.Close(ctx) // kills what an interrupted command left running
 		remove()
 	}, nil
 }
+
+// closeTime is what a scan that nobody waits for any more may take to end.
+const closeTime = time.Second
 
 // anyScanner prefers a pool, and takes engines where a sandbox is not to be had.
 func (a *app) anyScanner(ctx context.Context, set rules.Compiled, c rules.Config, o worker.Options, open, verbose bool) (scanner, error) {

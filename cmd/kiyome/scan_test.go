@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"kiyome/testdata"
 )
@@ -130,6 +132,34 @@ func TestScanNeedsNoConfigurationAndLeavesNothing(t *testing.T) {
 	}
 	if n := files(t, tmp); n != 0 {
 		t.Errorf("%d files left in %s", n, tmp)
+	}
+}
+
+func TestAScanThatIsInterruptedLeavesNothing(t *testing.T) {
+	s := newSite(t, "")
+	tmp := s.path("tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", tmp)
+	p := s.start("scan", "/dev/zero") // has no end
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if built, _ := filepath.Glob(filepath.Join(tmp, "*", "manifest.json")); built != nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it does not begin")
+		}
+	}
+	time.Sleep(200 * time.Millisecond) // now it reads; were it not to, the test would pass as well
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if status := s.exitOf(p); status != 2 || !strings.Contains(p.said(), "interrupted") {
+		t.Errorf("exit %d: %s", status, p.said())
+	}
+	if n := files(t, tmp); n != 0 {
+		t.Errorf("%d files left", n)
 	}
 }
 
