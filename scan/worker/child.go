@@ -72,6 +72,8 @@ func serve(load loader) int {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE, unix.SIGXFSZ)
 	os.Clearenv()
 	closeInherited()
+	// What lists processes by their short names shows this instead of "exe".
+	_ = os.WriteFile("/proc/self/comm", []byte("kiyome-worker"), 0)
 	// One message at a time: more would only cost memory.
 	runtime.GOMAXPROCS(1)
 
