@@ -79,7 +79,8 @@ func (s Settings) difference(a Account) (changed Settings, note string) {
 		notes = append(notes, fmt.Sprintf("maildir: %q to %q", a.Maildir, *s.Maildir))
 	}
 	if s.Forward != nil && !slices.Equal(*s.Forward, a.Forward) {
-		changed.Forward = s.Forward
+		forward := append([]string{}, *s.Forward...) // written as [] where there is none: null would mean that it stays
+		changed.Forward = &forward
 		notes = append(notes, fmt.Sprintf("forward: %q to %q", a.Forward, *s.Forward))
 	}
 	if s.NoCopy != nil && *s.NoCopy != a.NoCopy {

@@ -430,3 +430,22 @@ func TestLookup(t *testing.T) {
 		t.Errorf("malformed: %v", err)
 	}
 }
+
+// However a caller writes "no forwarding any more", the ledger says the same.
+func TestForwardingIsTakenBack(t *testing.T) {
+	for name, none := range map[string][]string{"nil": nil, "empty": {}} {
+		t.Run(name, func(t *testing.T) {
+			db, _ := fresh(t)
+			if _, err := db.Add(NewAccount{Address: "a@b", Forward: []string{"other@example.jp"}}); err != nil {
+				t.Fatal(err)
+			}
+			a, err := db.Set("a@b", Settings{Forward: &none}, "x")
+			if err != nil || len(a.Forward) != 0 {
+				t.Fatalf("%+v, %v", a, err)
+			}
+			if problems, _, err := db.Check(); len(problems) > 0 || err != nil {
+				t.Errorf("check: %q, %v", problems, err)
+			}
+		})
+	}
+}

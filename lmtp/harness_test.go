@@ -50,7 +50,7 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 	o := Options{
 		Hostname: "mail.example.jp", Accounts: w, Scanner: w, Reports: w, Memory: memory,
 		Store: store.New(store.Options{Hostname: "mail.example.jp", Root: w.root}), Spool: w.state,
-		Delimiter: "+", Log: slog.New(slog.NewTextHandler(w.logs, nil)),
+		Log: slog.New(slog.NewTextHandler(w.logs, nil)),
 	}
 	for _, c := range change {
 		c(&o)

@@ -62,7 +62,6 @@ type Options struct {
 	Unknown func(address string) (maildir string, ok bool)
 
 	QuotaBounce bool          // answer 552, not 452, where a quota is exceeded
-	Delimiter   string        // of address extensions; kept for what is logged and compared
 	Sessions    int           // connections at once; more hear 421; default 1000
 	IdleTimeout time.Duration // silence before a command; default 5 min (RFC 5321, section 4.5.3.2.7)
 	DataTimeout time.Duration // silence within a message; default 3 min (section 4.5.3.2.5)

@@ -91,7 +91,7 @@ func save(c Config, r *yara.Rules, dir, inputs string) (generation, error) {
 		return g, errors.New("there are no rules")
 	}
 	data, err := encodeRules(header{
-		Version: g.Version, Rules: g.Rules, Built: built, Libyara: libyaraVersion(), Ignore: c.Ignore, Sets: c.Sets,
+		Version: g.Version, Rules: g.Rules, Built: built, Libyara: LibyaraVersion(), Ignore: c.Ignore, Sets: c.Sets,
 	}, r)
 	if err != nil {
 		return g, err

@@ -105,9 +105,9 @@ func hint(message, line, dir string) string {
 	case strings.Contains(message, "include resource"):
 		return fmt.Sprintf(": only .yar and .yara files inside %s can be included", dir)
 	case strings.HasPrefix(message, "unknown module"), newModule.MatchString(message):
-		return fmt.Sprintf(": libyara %s has no such module", libyaraVersion())
+		return fmt.Sprintf(": libyara %s has no such module", LibyaraVersion())
 	case newer.MatchString(line):
-		return fmt.Sprintf(": needs newer YARA than libyara %s", libyaraVersion())
+		return fmt.Sprintf(": needs newer YARA than libyara %s", LibyaraVersion())
 	case strings.HasPrefix(message, "undefined identifier"):
 		return ": no file of the set that serves declares it"
 	}

@@ -58,8 +58,8 @@ func readRules(c Compiled) (h header, r *yara.Rules, err error) {
 	if err := json.Unmarshal(line, &h); err != nil {
 		return h, nil, fmt.Errorf("compiled rules %s: header: %w", c.Path, err)
 	}
-	if h.Libyara != libyaraVersion() {
-		return h, nil, fmt.Errorf("compiled rules %s: made by libyara %s, this is %s", c.Path, h.Libyara, libyaraVersion())
+	if h.Libyara != LibyaraVersion() {
+		return h, nil, fmt.Errorf("compiled rules %s: made by libyara %s, this is %s", c.Path, h.Libyara, LibyaraVersion())
 	}
 	if r, err = yara.ReadRules(bytes.NewReader(compiled)); err != nil {
 		return h, nil, fmt.Errorf("compiled rules %s: %w", c.Path, err)

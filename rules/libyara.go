@@ -110,8 +110,8 @@ import (
 // string as a chain (YR_STRING_CHAINING_THRESHOLD).
 const chainJump = C.YR_STRING_CHAINING_THRESHOLD
 
-// libyaraVersion names the library that this program was built against.
-func libyaraVersion() string { return C.GoString(C.yara_version()) }
+// LibyaraVersion names the library that this program was built against.
+func LibyaraVersion() string { return C.GoString(C.yara_version()) }
 
 // cptr takes the C pointer out of a *yara.Scanner or *yara.Rules, which keep it to
 // themselves. The caller keeps x alive while it uses the pointer.

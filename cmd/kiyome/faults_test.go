@@ -173,6 +173,43 @@ func TestKilledServerLosesNothing(t *testing.T) {
 	l.end(t, s)
 }
 
+// tools is a folder with a load generator that checks what was delivered
+// (lmtpload), and scripts that start other servers to compare with.
+const tools = "../../../shared/bench"
+
+// The same with the load generator, whose ledger is held against the mailboxes.
+func TestKilledServerByTheLedger(t *testing.T) {
+	if _, err := os.Stat(tools); err != nil {
+		t.Skip("no load generator here")
+	}
+	s := newFaultySite(t)
+	for i := range 10 {
+		s.account("add", fmt.Sprintf("u%d@load.test", i))
+		s.account("subscribe", fmt.Sprintf("u%d@load.test", i))
+	}
+	program, ledger := filepath.Join(s.Dir, "lmtpload"), filepath.Join(s.Dir, "ledger")
+	if out, err := exec.Command("go", "build", "-C", filepath.Join(tools, "lmtpload"), "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build the load generator: %v\n%s", err, out)
+	}
+	common := []string{"-mailboxes", "10", "-ledger", ledger}
+	drive := exec.Command(program, append(common, "-addr", fmt.Sprintf("127.0.0.1:%d", s.LMTP), "-mix", "text", "-pool", "40",
+		"-infected", "0.1", "-sessions", "4", "-for", "6s", "-max-errors", "100000")...)
+	if err := drive.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		time.Sleep(1500 * time.Millisecond)
+		s.kill()
+		s.start()
+	}
+	drive.Wait() // it fails for the broken connections; the ledger is what counts
+	out, err := exec.Command(program, append(common, "-verify-only", "-verify", filepath.Join(s.Dir, "mail/%d/%n/Maildir"))...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
 func TestKilledWorkersLoseNothing(t *testing.T) {
 	s := newFaultySite(t)
 	l := startLoad(s, 4)

@@ -169,7 +169,6 @@ func (s *server) startLMTP() error {
 		Memory:      delivered,
 		Spool:       c.State(spoolName),
 		QuotaBounce: c.Inbound.Quota == "bounce",
-		Delimiter:   c.Mailboxes.Delimiter,
 		Sessions:    c.Inbound.Sessions,
 		IdleTimeout: c.Inbound.IdleTimeout,
 		DataTimeout: c.Inbound.DataTimeout,

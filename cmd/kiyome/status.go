@@ -16,6 +16,7 @@ import (
 
 	"kiyome/cmd/kiyome/config"
 	"kiyome/cmd/kiyome/control"
+	"kiyome/rules"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -189,10 +190,10 @@ func versionText() string {
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the versions of kiyome and Go",
+		Short: "Print the versions of kiyome, Go and libyara",
 		Args:  args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.out, "kiyome %s\n%s\n", versionText(), runtime.Version())
+			_, err := fmt.Fprintf(a.out, "kiyome %s\n%s\nlibyara %s\n", versionText(), runtime.Version(), rules.LibyaraVersion())
 			return err
 		},
 	}
