@@ -82,6 +82,8 @@ type conn struct {
 	mode mode
 	line bool     // the rest of a command line is still to be handed on
 	lhlo [][]byte // the reply to LHLO, held back until it is whole
+	more bool     // another command is in the buffer already: replies wait to go together
+	out  []byte   // those replies
 	last []byte   // verb of the command handed on last
 
 	// Replies to recipients that the client has not been seen to know.
@@ -131,6 +133,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	n := copy(b, c.buf[c.r:end])
 	c.line = c.buf[c.r+n-1] != '\n'
 	c.consume(n)
+	c.more = bytes.IndexByte(c.buf[c.r:c.w], '\n') >= 0
 	return n, nil
 }
 
@@ -143,7 +146,7 @@ func (c *conn) nextCommand() error {
 		if c.w-c.r >= maxCommand {
 			return smtp.ErrTooLongLine
 		}
-		if err := c.fillCommand(); err != nil {
+		if err := c.awaitCommand(); err != nil {
 			c.confirm(false)
 			return err
 		}
@@ -177,9 +180,12 @@ func (c *conn) consume(n int) {
 	}
 }
 
-// fillCommand reads more while a command is awaited: the one place where a
-// shutdown finds a client idle.
-func (c *conn) fillCommand() error {
+// awaitCommand reads more while a command is awaited, and before that sends what
+// waits. It is the one place where a shutdown finds a client idle.
+func (c *conn) awaitCommand() error {
+	if err := c.flush(); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
@@ -227,7 +233,8 @@ func (c *conn) fill() error {
 	return err
 }
 
-// Write passes go-smtp's replies on. It is called with one line at a time.
+// Write passes go-smtp's replies on. It is called with one line at a time. Replies
+// to commands that came together go together (RFC 2920, section 3.2).
 func (c *conn) Write(b []byte) (int, error) {
 	switch {
 	case string(c.last) == "LHLO" && len(b) > 3 && bytes.HasPrefix(b, []byte("250")):
@@ -238,9 +245,21 @@ func (c *conn) Write(b []byte) (int, error) {
 		}
 		return len(b), nil
 	case bytes.HasPrefix(b, []byte("354")):
-		c.mode = message
+		c.mode, c.more = message, false
+	}
+	if c.more {
+		c.out = append(c.out, b...)
+		return len(b), nil
 	}
 	return len(b), c.send(b)
+}
+
+// flush sends the replies that wait.
+func (c *conn) flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	return c.send(nil)
 }
 
 // greeting leaves out of the reply to LHLO what we do not want to be asked for:
@@ -263,7 +282,12 @@ func greeting(lines [][]byte) []byte {
 // reply sends a line of our own, which ends the connection.
 func (c *conn) reply(err error) { c.send([]byte(c.server.replies.line(err))) }
 
+// send sends what waits, and b behind it.
 func (c *conn) send(b []byte) error {
+	if len(c.out) > 0 {
+		b = append(c.out, b...)
+		c.out = c.out[:0]
+	}
 	c.SetWriteDeadline(time.Now().Add(writeLimit))
 	_, err := c.Conn.Write(b)
 	return err
@@ -286,6 +310,7 @@ func (c *conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
+	c.flush() // QUIT may not be the last of what came together; its failure shows in what follows
 	if c.unconfirmed == nil {
 		defer c.server.unregister(c)
 		return c.Conn.Close()
