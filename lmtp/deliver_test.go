@@ -89,6 +89,9 @@ func TestOutcomes(t *testing.T) {
 					t.Errorf("message %d: %q, want %q", i, below(msg), tt.messages[i])
 				}
 				head, _, _ := strings.Cut(msg, "\r\nReceived:")
+				if from, _, _ := strings.Cut(head, "\r\n"); (from == "Return-Path: <>") != (tt.status[i] == "Infected") {
+					t.Errorf("message %d: %s", i, from)
+				}
 				if !strings.HasSuffix(firstLines(head), "X-Virus-Status: "+tt.status[i]) {
 					t.Errorf("message %d: trace %q, want status %s", i, head, tt.status[i])
 				}
