@@ -129,6 +129,17 @@ func attempts(j scan.Job) []string {
 	try("exec", unix.Exec("/bin/true", nil, nil))
 	_, _, errno := unix.RawSyscall(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0)
 	try("fork", errno)
+	_, _, errno = unix.RawSyscall(unix.SYS_CLONE, uintptr(unix.CLONE_VM|unix.CLONE_VFORK|unix.SIGCHLD), 0, 0)
+	if errno == 0 {
+		// Neither side of such a clone has a stack that is safe to use.
+		told = append(told, "vfork: allowed")
+	} else {
+		try("vfork", errno)
+	}
+	for what, command := range map[string]int{"own a descriptor": unix.F_SETOWN, "choose its signal": unix.F_SETSIG, "lease": unix.F_SETLEASE, "watch a folder": unix.F_NOTIFY} {
+		_, err := unix.FcntlInt(socketFD, command, os.Getppid())
+		try(what, err)
+	}
 	try("kill the server", unix.Kill(os.Getppid(), 0))
 	try("signal the server", unix.Tgkill(os.Getppid(), os.Getppid(), 0))
 	_, err = unix.MemfdCreate("x", 0)

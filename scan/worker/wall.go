@@ -20,7 +20,7 @@ var allowed = []string{
 	// memory
 	"brk", "madvise", "mincore", "mlock", "mremap", "munmap",
 	// descriptors that are open already; recvmsg brings a job's message
-	"close", "fallocate", "fcntl", "fstat", "ftruncate", "lseek", "pread64", "pwrite64",
+	"close", "fallocate", "fstat", "ftruncate", "lseek", "pread64", "pwrite64",
 	"read", "readv", "recvmsg", "sendmsg", "write", "writev", "msync",
 	// threads and time
 	"clock_getres", "clock_gettime", "clock_nanosleep", "exit", "exit_group", "futex", "getpid",
@@ -80,7 +80,16 @@ func filter(pid int) seccomp.Filter {
 				// libc falls back to clone only when there is no clone3.
 				{Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS), Names: []string{"clone3"}},
 				{Action: seccomp.ActionAllow, Names: names, NamesWithCondtions: []seccomp.NameWithConditions{
-					when("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD|unix.CLONE_VM|unix.CLONE_SIGHAND),
+					// One bit, for with several any of them would do. A thread without the
+					// address space and the signal handlers of its process is refused by the
+					// kernel itself (clone(2)).
+					when("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD),
+					// No owner and no signal for a descriptor (F_SETOWN, F_SETSIG): with
+					// O_ASYNC the kernel would kill whom the worker names.
+					when("fcntl", 1, seccomp.Equal, unix.F_GETFD),
+					when("fcntl", 1, seccomp.Equal, unix.F_SETFD),
+					when("fcntl", 1, seccomp.Equal, unix.F_GETFL),
+					when("fcntl", 1, seccomp.Equal, unix.F_SETFL),
 					when("mmap", 2, seccomp.BitsNotSet, unix.PROT_EXEC),
 					when("mprotect", 2, seccomp.BitsNotSet, unix.PROT_EXEC),
 					// The runtime interrupts its own threads; nobody else's.
