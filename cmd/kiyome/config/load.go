@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -72,7 +73,7 @@ func Parse(file string, text []byte) (*Config, error) {
 	p.config.File = file
 	var doc map[string]any
 	if _, err := toml.Decode(string(text), &doc); err != nil {
-		return nil, syntax(file, err)
+		return nil, syntax(file, text, err)
 	}
 	p.lines = locate(string(text))
 	p.prepare(doc)
@@ -90,13 +91,15 @@ func Parse(file string, text []byte) (*Config, error) {
 	return p.config, p.config.complete(chosen)
 }
 
-// syntax makes a Mistake of what the TOML library says.
-func syntax(file string, err error) error {
+// syntax makes a Mistake of what the TOML library says of text. Its line is one
+// too few where lines end with CRLF; its offset is right.
+func syntax(file string, text []byte, err error) error {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
 		return fmt.Errorf("configuration: %s: %w", file, err)
 	}
-	return Mistakes{{File: file, Line: pe.Position.Line, Text: pe.Message}}
+	before := text[:min(max(pe.Position.Start, 0), len(text))]
+	return Mistakes{{File: file, Line: 1 + bytes.Count(before, []byte("\n")), Text: pe.Message}}
 }
 
 type parser struct {
