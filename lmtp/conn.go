@@ -88,7 +88,7 @@ type conn struct {
 
 	// Replies to recipients that the client has not been seen to know.
 	unconfirmed *unconfirmed
-	piped       int // bytes that came before those replies were written
+	piped       int // bytes, not handed on yet, that came before those replies were due
 
 	mu      sync.Mutex // of the two below
 	waiting bool       // for a command
@@ -139,9 +139,6 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // nextCommand makes a whole command line stand at the head of the buffer.
 func (c *conn) nextCommand() error {
-	if c.unconfirmed != nil && c.piped < 0 {
-		c.piped = c.w - c.r
-	}
 	for bytes.IndexByte(c.buf[c.r:c.w], '\n') < 0 {
 		if c.w-c.r >= maxCommand {
 			return smtp.ErrTooLongLine
@@ -293,8 +290,17 @@ func (c *conn) send(b []byte) error {
 	return err
 }
 
-// expectConfirmation keeps what was done until the client shows that it has heard of it.
-func (c *conn) expectConfirmation(u *unconfirmed) { c.unconfirmed, c.piped = u, -1 }
+// expectConfirmation keeps what was done until the client shows that it has heard
+// of it. Called when the last reply is due: what came before that, in our
+// buffer or still in the kernel's, says nothing about it.
+func (c *conn) expectConfirmation(u *unconfirmed) {
+	c.unconfirmed, c.piped = u, c.w-c.r
+	_ = c.socket(func(fd int) error { // where it cannot be asked, the buffer tells what it can
+		n, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // also SIOCINQ, tcp(7)
+		c.piped += n
+		return err
+	})
+}
 
 // confirm settles what the client may not have heard of.
 func (c *conn) confirm(heard bool) {
@@ -341,6 +347,17 @@ func (c *conn) drain() bool {
 // socketError gives the error that the peer's kernel left on the socket: a
 // client that had gone answers our last bytes with a reset.
 func (c *conn) socketError() error {
+	return c.socket(func(fd int) error {
+		code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && code != 0 {
+			err = syscall.Errno(code)
+		}
+		return err
+	})
+}
+
+// socket asks the kernel something of the connection. One that is no socket has nothing to say.
+func (c *conn) socket(ask func(fd int) error) error {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
 		return nil
@@ -349,14 +366,8 @@ func (c *conn) socketError() error {
 	if err != nil {
 		return err
 	}
-	var code int
-	if cerr := raw.Control(func(fd uintptr) {
-		code, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
-	}); cerr != nil {
+	if cerr := raw.Control(func(fd uintptr) { err = ask(int(fd)) }); cerr != nil {
 		return cerr
-	}
-	if err == nil && code != 0 {
-		err = syscall.Errno(code)
 	}
 	return err
 }

@@ -136,10 +136,10 @@ func ruleNames(v *scan.Verdict) string {
 		if name == "" {
 			name = "policy:" + f.Policy
 		}
-		names = append(names, name)
+		names = append(names, fmt.Sprintf("%.200s", name))
 	}
 	for _, u := range v.Unchecked {
-		names = append(names, "unchecked:"+u.Reason)
+		names = append(names, fmt.Sprintf("unchecked:%.40s", u.Reason))
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -160,6 +160,9 @@ func (j *job) put(r recipient, v *scan.Verdict) error {
 			return fmt.Errorf("report: %w", err)
 		}
 		reports = append(reports, c)
+	}
+	if v != nil && v.Outcome == scan.ReportOnly && len(reports) == 0 {
+		return nil // the report is all that is due, and there since the try before this one
 	}
 	files, err := j.files(r, v)
 	if err != nil {

@@ -2,6 +2,7 @@ package lmtp
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"kiyome/scan"
 	"kiyome/scan/mime"
@@ -248,6 +250,44 @@ func TestPipelinedQuitIsNoConfirmation(t *testing.T) {
 	eventually(t, "the session ends", func() bool { return w.server.Stats().Sessions == 0 })
 	if w.memory.Len() != 1 {
 		t.Fatalf("%d replies written down, want 1", w.memory.Len())
+	}
+}
+
+// A command that came before the reply confirms nothing, though it came by itself.
+func TestEarlyCommandIsNoConfirmation(t *testing.T) {
+	w := newWorld(t)
+	started, finish := make(chan bool), make(chan bool)
+	w.onScan(cleanAfter(started, finish))
+	c := w.dial()
+	c.envelope("safe@example.jp")
+	c.sends(dotted(sample))
+	<-started
+	c.sends("RSET\r\n")
+	time.Sleep(50 * time.Millisecond) // until it is in the kernel's buffer
+	c.conn.(*net.TCPConn).SetLinger(0)
+	close(finish)
+	c.reads("250 2.0.0 <safe@example.jp>")
+	c.conn.Close()
+	eventually(t, "the session ends", func() bool { return w.server.Stats().Sessions == 0 })
+	if w.memory.Len() != 1 {
+		t.Fatalf("%d replies written down, want 1", w.memory.Len())
+	}
+}
+
+// The report was delivered, its message was not; by now nothing but the report is due.
+func TestRetryAfterHalfADeliveryHasNothingLeftToDo(t *testing.T) {
+	w := newWorld(t)
+	w.onScan(verdictOf(&scan.Verdict{Outcome: scan.ReportOnly, Findings: finding}, nil))
+	digest := sha256.Sum256([]byte(sample))
+	if err := w.memory.Add(memoryKey(digest, "safe@example.jp"), stepReport); err != nil {
+		t.Fatal(err)
+	}
+	c := w.dial()
+	c.envelope("safe@example.jp")
+	c.sends(dotted(sample))
+	c.reads("250 2.0.0")
+	if n := len(w.mailbox("safe")); n != 0 {
+		t.Errorf("%d messages delivered again", n)
 	}
 }
 

@@ -119,8 +119,7 @@ func (s *session) LMTPData(_ io.Reader, status smtp.StatusCollector) error {
 		return s.server.replies.of(err)
 	}
 	s.server.messages.Add(1)
-	done := s.deliver(msg, began, status)
-	s.conn.expectConfirmation(done)
+	s.deliver(msg, began, status)
 	return s.server.replies.of(errUnanswered)
 }
 
@@ -143,7 +142,7 @@ func (s *session) receive() (*scan.Message, error) {
 
 // deliver brings the message to every recipient: those whose mail is not checked
 // while the scan is running, the others after it.
-func (s *session) deliver(msg *scan.Message, began time.Time, status smtp.StatusCollector) *unconfirmed {
+func (s *session) deliver(msg *scan.Message, began time.Time, status smtp.StatusCollector) {
 	facts := headerFacts(msg)
 	job := newJob(s, msg, facts, began)
 	defer job.close() // after a panic
@@ -156,11 +155,11 @@ func (s *session) deliver(msg *scan.Message, began time.Time, status smtp.Status
 		d := job.deliver(r, verdict)
 		if i == len(rcpts)-1 {
 			job.close() // so that nothing is left in tmp when the last reply is read
+			s.conn.expectConfirmation(job.done)
 		}
 		s.log(d, facts, msg.Size())
 		status.SetStatus(r.given, d.reply)
 	}
-	return job.done
 }
 
 // uncheckedFirst orders recipients: those whose mail is not checked do not wait for the others.
