@@ -14,6 +14,7 @@ const (
 	whyAll   = "the infected attachment is all there is"
 	whyExtra = "it is outside of all parts"
 	whyNot   = "it cannot be cut without changing the rest"
+	whyMany  = "there is too much to cut"
 	whyWhole = "the message as a whole could not be checked"
 )
 
@@ -70,6 +71,9 @@ func isBlock(at spot) bool {
 
 // isRoot reports whether p is a message, attached or not, rather than a part of one.
 func isRoot(p *mime.Part) bool { return p.Parent == nil || p.Parent.Message == p }
+
+// maxCuts bounds the ranges of a cut: what a verdict is sent in is bounded too.
+const maxCuts = 100_000
 
 // planCut decides on the outcome of a message with something to cut at hits.
 func planCut(m *mime.Message, hits []spot) *cut {
@@ -189,6 +193,9 @@ func (c *cut) setRanges(m *mime.Message) {
 			return
 		case last >= 0 && r.Start == c.ranges[last].End:
 			c.ranges[last].End = r.End
+		case len(c.ranges) == maxCuts:
+			c.ranges, c.why = nil, whyMany
+			return
 		default:
 			c.ranges = append(c.ranges, r)
 		}

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"path"
 	"slices"
 	"strings"
 
@@ -41,42 +42,59 @@ func kindOf(f unpack.File) string {
 	return ""
 }
 
-// mailFields are fields by which a message is known.
+// mailFields are fields by which a message is known, besides those of MIME, all
+// of which begin with mimeField.
 var mailFields = []string{
-	"bcc", "cc", "content-type", "date", "delivered-to", "from", "message-id", "mime-version",
+	"bcc", "cc", "date", "delivered-to", "from", "message-id", "mime-version",
 	"received", "reply-to", "return-path", "sender", "subject", "to",
 }
 
-// messageHead is how many bytes of an object are read to tell whether it is a message.
-const messageHead = 64 << 10
+const mimeField = "content-"
+
+const (
+	// messageHead is how many bytes of an object are read to tell whether it is a message.
+	messageHead = 64 << 10
+
+	// messageJunk is how many lines that are no fields may stand in the header.
+	messageJunk = 4
+)
+
+// isMailFile reports whether mail programs open a file of this name as a message.
+func isMailFile(name string) bool { return strings.EqualFold(path.Ext(name), ".eml") }
 
 // looksLikeMessage reports whether data begins as a message does: with header
-// fields, two of which are known (RFC 5322, section 3.6 asks for two).
+// fields, two of which are known (RFC 5322, section 3.6 asks for two), or with
+// so many that none of them is read to the end. With lines of junk one of MIME
+// must be among them: without those a message holds nothing but its text.
 func looksLikeMessage(data []byte) bool {
-	known := 0
-	first := true
-	for line := range bytes.Lines(data[:min(len(data), messageHead)]) {
+	head := data[:min(len(data), messageHead)]
+	known, fields, junk, isMIME := 0, 0, 0, false
+	for line := range bytes.Lines(head) {
+		whole := line[len(line)-1] == '\n' || len(head) == len(data)
 		line = bytes.TrimRight(line, "\r\n")
+		name, _, ok := bytes.Cut(line, []byte(":"))
 		switch {
-		case len(line) == 0, known == 2:
-			return known == 2
-		case line[0] == ' ' || line[0] == '\t': // the field goes on
-			if first {
-				return false
-			}
-		case first && bytes.HasPrefix(line, []byte("From ")): // of a mailbox file
-		default:
-			name, _, ok := bytes.Cut(line, []byte(":"))
-			if !ok || !isFieldName(name) {
-				return false
-			}
-			if slices.Contains(mailFields, strings.ToLower(string(name))) {
+		case len(line) == 0:
+			return false
+		case !whole || fields > 0 && (line[0] == ' ' || line[0] == '\t'): // the field goes on
+		case fields == 0 && bytes.HasPrefix(line, []byte("From ")): // of a mailbox file
+		case ok && isFieldName(name):
+			fields++
+			field := strings.ToLower(string(name))
+			isMIME = isMIME || strings.HasPrefix(field, mimeField)
+			if strings.HasPrefix(field, mimeField) || slices.Contains(mailFields, field) {
 				known++
 			}
+		case junk < messageJunk:
+			junk++
+		default:
+			return false
 		}
-		first = false
+		if known >= 2 && (junk == 0 || isMIME) {
+			return true
+		}
 	}
-	return known == 2
+	return fields > 0 && junk == 0 && len(data) > len(head)
 }
 
 // isFieldName reports whether name can name a field (RFC 5322, section 3.6.8),

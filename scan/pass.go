@@ -26,13 +26,20 @@ type pass struct {
 	noted     list[Finding]
 	unchecked list[Unchecked]
 	unread    map[spot]bool // where something was not checked
+	told      map[toldOf]bool
+}
+
+// toldOf is a rule that matched a leaf.
+type toldOf struct {
+	at             spot
+	sum, set, rule string
 }
 
 // newPass starts a look. found may be nil.
 func (s *scanner) newPass(found func(Finding)) *pass {
 	return &pass{
 		scanner: s, walker: unpack.NewWalker(s.arena, s.o.Limits.Unpack), found: found,
-		isHit: make(map[spot]bool), unread: make(map[spot]bool),
+		isHit: make(map[spot]bool), unread: make(map[spot]bool), told: make(map[toldOf]bool),
 	}
 }
 
@@ -41,6 +48,7 @@ func (s *scanner) newPass(found func(Finding)) *pass {
 type spot struct {
 	part  *mime.Part
 	block mime.Range // not empty: only this much of the part
+	name  string     // of the block's file
 }
 
 // list holds what a verdict lists. What is too much is only counted: a message
@@ -54,9 +62,21 @@ type list[T any] struct {
 // maxListText bounds the names in one list of a verdict, in bytes.
 const maxListText = 256 << 10
 
+// full reports whether there is no room for another entry, which is then counted.
+func (l *list[T]) full() bool {
+	if len(l.items) < MaxFindings {
+		return false
+	}
+	l.more++
+	return true
+}
+
 // add lists v, with text bytes of names in it, if there is room.
 func (l *list[T]) add(v T, text int) bool {
-	if len(l.items) >= MaxFindings || l.text+text > maxListText {
+	if l.full() {
+		return false
+	}
+	if l.text+text > maxListText {
 		l.more++
 		return false
 	}
@@ -76,23 +96,39 @@ func (p *pass) verdict() *Verdict {
 	return v
 }
 
-// match notes a rule that matched the object at path.
+// match notes a rule that matched the object at path. Of a leaf, which may be
+// looked at under several names, that is said once.
 func (p *pass) match(at spot, path []string, m rules.Match, sum string) {
-	f := p.finding(at, path)
-	f.Malware, f.Rule, f.SHA256 = m.Malware, m.Set+"/"+m.Rule, sum
-	if m.LogOnly {
-		p.noted.add(f, textOf(f.Path))
-		return
+	if told := (toldOf{at, sum, m.Set, m.Rule}); len(path) == 1 {
+		if p.told[told] {
+			return
+		}
+		p.told[told] = true
 	}
-	p.hit(at, f)
+	finding := func() Finding {
+		f := p.finding(at, path)
+		f.Malware, f.Rule, f.SHA256 = m.Malware, m.Set+"/"+m.Rule, sum
+		return f
+	}
+	if !m.LogOnly {
+		p.hit(at, finding)
+	} else if !p.noted.full() {
+		f := finding()
+		p.noted.add(f, textOf(f.Path))
+	}
 }
 
-// hit notes a finding and where it is.
-func (p *pass) hit(at spot, f Finding) {
+// hit notes where there is something to cut, and the finding, which is made only
+// when there is room for it in the list.
+func (p *pass) hit(at spot, finding func() Finding) {
 	if !p.isHit[at] {
 		p.isHit[at] = true
 		p.hits = append(p.hits, at)
 	}
+	if p.findings.full() {
+		return
+	}
+	f := finding()
 	if p.findings.add(f, textOf(f.Path)) && p.found != nil {
 		p.found(f)
 	}
@@ -120,12 +156,10 @@ func (p *pass) finding(at spot, path []string) Finding {
 // attachmentName gives the name that a mail program shows for what holds the
 // spot: of an attached message that has none, its subject.
 func attachmentName(m *mime.Message, at spot) string {
+	if at.name != "" {
+		return shorten(at.name, maxName)
+	}
 	for part := at.part; part != nil; part = part.Attached() {
-		for _, b := range part.Blocks {
-			if b.Range == at.block && b.Name != "" {
-				return shorten(b.Name, maxName)
-			}
-		}
 		if len(part.Names) > 0 {
 			return shorten(part.Names[0], maxName)
 		}
@@ -146,15 +180,21 @@ func attachmentName(m *mime.Message, at spot) string {
 // the policy cuts becomes a finding.
 func (p *pass) problem(at spot, path []string, reason, detail string) {
 	p.unread[at] = true
-	f := p.finding(at, path)
-	u := Unchecked{Reason: reason, Detail: shorten(detail, maxName), Name: f.Name, Path: f.Path, Part: f.Part}
-	if !p.o.Policy.cuts(reason) {
-		p.unchecked.add(u, textOf(u.Path)+len(u.Detail))
-		return
+	entry := func() (Unchecked, Finding) {
+		f := p.finding(at, path)
+		return Unchecked{Reason: reason, Detail: shorten(detail, maxName), Name: f.Name, Path: f.Path, Part: f.Part}, f
 	}
-	cut := u.finding()
-	cut.Range, cut.Body = f.Range, f.Body
-	p.hit(at, cut)
+	if p.o.Policy.cuts(reason) {
+		p.hit(at, func() Finding {
+			u, f := entry()
+			cut := u.finding()
+			cut.Range, cut.Body = f.Range, f.Body
+			return cut
+		})
+	} else if !p.unchecked.full() {
+		u, _ := entry()
+		p.unchecked.add(u, textOf(u.Path)+len(u.Detail))
+	}
 }
 
 // guard runs f, and turns its panic into an object that was not checked: nothing

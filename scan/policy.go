@@ -7,8 +7,9 @@ import (
 
 // The reasons of Unchecked: the whole vocabulary. Limits are named after the
 // colon: "time" (of the scan), "depth", "parts" and "header" (of a message, see
-// mime.Limits), "depth", "objects", "unpacked", "ratio", "overlap" and "scratch"
-// (of containers, see unpack.LimitError).
+// mime.Limits), "readings" (of parts in messages within messages), "depth",
+// "objects", "unpacked", "ratio", "overlap", "zeros" and "scratch" (of containers,
+// see unpack.LimitError).
 const (
 	reasonEncrypted   = "encrypted"   // for want of a password
 	reasonDamaged     = "damaged"     // not to be read to its end

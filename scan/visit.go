@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -17,10 +18,12 @@ import (
 	"kiyome/scan/unpack"
 )
 
-// key tells objects apart. The name belongs to it because rules may ask for it.
+// key tells objects apart. The name belongs to it because rules may ask for it,
+// and how the object is read because there is more in a message than in its text.
 type key struct {
-	sum  [sha256.Size]byte
-	name string
+	sum     [sha256.Size]byte
+	name    string
+	message bool
 }
 
 // node is what is known of an object: what matched it, and what is in it. An
@@ -52,6 +55,9 @@ type visit struct {
 	at    spot
 	path  []string // of the object that is being looked at
 	stack []level  // the objects around it, the outermost first
+
+	declared bool // the leaf, taken out of its encoding, is said to be a message
+	flat     bool // messages in the leaf are not read: see attached
 }
 
 // level is an object that the walk is in, and the length of its path.
@@ -70,7 +76,7 @@ func (p *pass) message(m *mime.Message) {
 		for r := range m.Readings(leaf) {
 			at := spot{part: leaf}
 			if r.Block != nil {
-				at.block = *r.Block
+				at.block, at.name = *r.Block, r.Name
 			}
 			if !p.reading(&visit{pass: p, at: at}, leaf, r, nil) {
 				return
@@ -90,29 +96,47 @@ func (p *pass) file(name string, data []byte) {
 func (p *pass) reading(v *visit, leaf *mime.Part, r mime.Reading, base []string) (more bool) {
 	more = true
 	p.guard(v.at, v, func() {
-		name := r.Name
-		if name == "" && len(leaf.Names) > 0 {
-			name = leaf.Names[0]
+		names := namesOf(leaf, r)
+		if names[0] == "" && len(base) > 0 {
+			names[0] = leaf.Type // a path must name something
 		}
-		if name == "" && len(base) > 0 {
-			name = leaf.Type // a path must name something
-		}
-		v.path = append(slices.Clip(base), name)
-		data, release, ok := p.decoded(v, r)
-		if !ok {
-			return
-		}
+		v.path = append(slices.Clip(base), names[0])
+		data, release := p.decoded(v, r)
 		defer release()
-		more = p.walk(v, base, unpack.File{Name: name, Data: data})
+		for i := 0; more && i < len(names); i++ {
+			v.declared = r.Data != nil && strings.HasPrefix(leaf.Type, "message/")
+			more = p.walk(v, base, unpack.File{Name: names[i], Data: data})
+		}
 	})
 	return more
 }
 
+// maxNames is under how many names a leaf is looked at.
+const maxNames = 4
+
+// namesOf gives the names under which a reading of a leaf is looked at, the
+// likeliest first; there is at least one, perhaps empty. Mail programs differ in
+// which name they take, but rules tell names apart by how they end.
+func namesOf(leaf *mime.Part, r mime.Reading) []string {
+	if r.Name != "" || len(leaf.Names) == 0 {
+		return []string{r.Name}
+	}
+	ending := func(name string) string { return strings.ToLower(path.Ext(name)) }
+	names := []string{leaf.Names[0]}
+	for _, name := range leaf.Names[1:] {
+		alike := func(other string) bool { return ending(other) == ending(name) }
+		if len(names) < maxNames && !slices.ContainsFunc(names, alike) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // decoded gives the bytes of a reading. What was decoded before a limit is
 // looked at too.
-func (p *pass) decoded(v *visit, r mime.Reading) (data []byte, release func(), ok bool) {
+func (p *pass) decoded(v *visit, r mime.Reading) (data []byte, release func()) {
 	if r.Data == nil {
-		return r.Raw, func() {}, true
+		return r.Raw, func() {}
 	}
 	data, release, err := p.arena.Hold(timed{p.ctx, r.Data}, math.MaxInt64)
 	if err == nil || errors.Is(err, unpack.ErrLimit) {
@@ -121,7 +145,7 @@ func (p *pass) decoded(v *visit, r mime.Reading) (data []byte, release func(), o
 	if err != nil && p.ctx.Err() == nil {
 		v.problem(v.path, reasonOf(err), err.Error())
 	}
-	return data, release, true
+	return data, release
 }
 
 // timed reads until ctx ends.
@@ -159,6 +183,8 @@ func (p *pass) timeOver() {
 func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 	v.path = path
 	v.leave(len(path))
+	isMessage := v.declared || isMailFile(f.Name) || looksLikeMessage(f.Data)
+	v.declared = false // what is in it may be anything
 	if len(f.Data) == 0 {
 		return false
 	}
@@ -166,7 +192,7 @@ func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 	if v.set.Ignored(sum) {
 		return false
 	}
-	k := key{sum, f.Name}
+	k := key{sum, f.Name, isMessage}
 	n, seen := v.known[k]
 	if seen && v.within(n) {
 		return false // a container that holds itself
@@ -185,8 +211,8 @@ func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 	}
 	v.stack = append(v.stack, level{len(path), n})
 	v.matchNew(n, path, formats, f)
-	if looksLikeMessage(f.Data) {
-		v.attached(f.Data, path)
+	if isMessage {
+		v.attached(n, path, f.Data)
 	}
 	return true
 }
@@ -309,26 +335,47 @@ func (r *retelling) tell(n *node, path []string, infected bool) {
 	}
 }
 
-// attached looks at a message that is an object itself: attached in an encoding,
+// attached looks at a message that is an object itself, n: attached in an encoding,
 // or a file in a container.
-func (v *visit) attached(data []byte, path []string) {
+func (v *visit) attached(n *node, path []string, data []byte) {
+	m := mime.Parse(data, v.o.Limits.MIME)
+	if len(m.Root.Children) == 0 && m.Root.Message == nil && m.Root.Body.Start == 0 {
+		return // no header: there is nothing but the text, which has been looked at
+	}
 	limit := v.o.Limits.Unpack.Depth
 	if limit <= 0 {
 		limit = defaultNesting
 	}
-	if v.depth >= limit {
+	switch {
+	case v.depth >= limit:
 		v.problem(path, reasonLimit+"depth", fmt.Sprintf("%d messages within messages", v.depth))
+		return
+	case v.flat:
+		n.partial = true
+		v.problem(path, reasonLimit+"readings", "a message in what few mail programs read")
 		return
 	}
 	v.depth++
 	defer func() { v.depth-- }()
-	m := mime.Parse(data, v.o.Limits.MIME)
 	for _, limit := range m.Unchecked {
 		v.problem(path, reasonLimit+limit, "")
 	}
+	v.leaves(m, path)
+}
+
+// leaves looks at the leaves of an attached message, within the limits: those of
+// the message itself are bounded by its size, and no limit hides them.
+func (v *visit) leaves(m *mime.Message, path []string) {
 	for leaf := range m.Leaves() {
+		first := true
 		for r := range m.Readings(leaf) {
+			if err := v.walker.Full(); err != nil {
+				v.problem(path, reasonOf(err), err.Error())
+				return
+			}
 			inner := &visit{pass: v.pass, at: v.at, stack: slices.Clip(v.stack)}
+			inner.flat = v.depth > freeNesting && !first && r.Block == nil // blocks have their bytes for themselves
+			first = false
 			if !v.reading(inner, leaf, r, path) {
 				return
 			}
@@ -339,3 +386,7 @@ func (v *visit) attached(data []byte, path []string) {
 // defaultNesting is how deep messages in encoded parts are read, each being
 // parsed by itself, when Limits.Unpack.Depth does not say.
 const defaultNesting = 32
+
+// freeNesting is how deep messages are looked for in every reading of a part;
+// deeper only in the likeliest one. Else each level would double the work.
+const freeNesting = 2

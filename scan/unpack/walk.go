@@ -33,6 +33,18 @@ func (w *Walker) Unpacked(n int64) error {
 	return nil
 }
 
+// Full is ErrLimit once the limit of objects, or of unpacked bytes, is met: for
+// whoever walks many objects that came out of one.
+func (w *Walker) Full() error {
+	switch {
+	case w.objects >= w.limits.Objects:
+		return &LimitError{"objects"}
+	case w.unpacked >= w.limits.Unpacked:
+		return &LimitError{"unpacked"}
+	}
+	return nil
+}
+
 // Walk hands f to v, then everything in f, depth first. base is the path under
 // which f itself goes: f's own path is base and its name. It returns an error
 // only when ctx ended, and that error is ctx's; what else goes wrong is told to v
