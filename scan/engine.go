@@ -143,7 +143,7 @@ func (s *scanner) decide(p *pass, v *Verdict) {
 	v.Outcome, v.Why = ReportOnly, "the cut failed"
 	defer func() {
 		if r := recover(); r != nil {
-			v.Outcome, v.Cut, v.Why = ReportOnly, nil, fmt.Sprintf("the cut failed: %v", r)
+			v.Outcome, v.Cut, v.Why = ReportOnly, nil, shorten(fmt.Sprintf("the cut failed: %v", r), maxName)
 		}
 	}()
 	c := planCut(p.msg, p.hits)

@@ -3,18 +3,30 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"kiyome/scan"
+	"kiyome/scan/mime"
+)
+
+// Bounds of what a verdict may hold, in bytes or entries: what scan.Verdict says
+// of itself, and room to spare where it says nothing.
+const (
+	maxLabel   = 100     // a malware's name, a reason
+	maxName    = 1 << 10 // any other name or text
+	maxElement = 256     // a name in a path
+	maxPath    = 8 << 10 // a path, one byte for each separator
+	maxOdd     = 1000
 )
 
 // check reports what is wrong with a verdict on a message of size bytes, given
 // what the worker had told as found. A worker may have been taken over by what
-// it scanned: it must not be able to have a cut made that is none, or to take a
-// finding back.
-func check(v *scan.Verdict, size int64, found int) error {
+// it scanned: it must not be able to have a cut made that is none, to take a
+// finding back, or to have anything written that no engine writes.
+func check(v *scan.Verdict, size int64, found []scan.Finding) error {
 	switch v.Outcome {
 	case scan.Clean:
-		if len(v.Findings) > 0 || found > 0 {
+		if len(v.Findings) > 0 || len(found) > 0 {
 			return errors.New("a clean verdict with findings")
 		}
 	case scan.Cleaned, scan.ReportOnly:
@@ -22,8 +34,19 @@ func check(v *scan.Verdict, size int64, found int) error {
 			return fmt.Errorf("the outcome %q without a finding", v.Outcome)
 		}
 	default:
-		return fmt.Errorf("the outcome %q", v.Outcome)
+		return fmt.Errorf("the outcome %.20q", v.Outcome)
 	}
+	if len(v.Findings) < len(found) || len(found) > 0 && !reflect.DeepEqual(v.Findings[:len(found)], found) {
+		return errors.New("other findings than were told")
+	}
+	if err := checkCut(v, size); err != nil {
+		return err
+	}
+	return checkLists(v, size)
+}
+
+// checkCut checks that the cut is one.
+func checkCut(v *scan.Verdict, size int64) error {
 	if (v.Outcome == scan.Cleaned) != (len(v.Cut) > 0) {
 		return fmt.Errorf("the outcome %q with %d cuts", v.Outcome, len(v.Cut))
 	}
@@ -35,4 +58,85 @@ func check(v *scan.Verdict, size int64, found int) error {
 		at = c.End
 	}
 	return nil
+}
+
+// checkLists checks everything in a verdict that is counted or written.
+func checkLists(v *scan.Verdict, size int64) error {
+	switch {
+	case v.More < 0 || v.Objects < 0 || v.Bytes < 0:
+		return errors.New("a count below zero")
+	case max(len(v.Findings), len(v.Noted), len(v.Unchecked)) > scan.MaxFindings || len(v.Odd) > maxOdd:
+		return errors.New("too long a list")
+	case !within(maxName, v.Odd...) || !within(maxName, v.Why, v.Rules):
+		return errors.New("too long a text")
+	}
+	for _, list := range [][]scan.Finding{v.Findings, v.Noted} {
+		for i := range list {
+			if err := checkFinding(&list[i], size); err != nil {
+				return err
+			}
+		}
+	}
+	for _, u := range v.Unchecked {
+		if !isLabel(u.Reason) || !within(maxName, u.Detail, u.Name, u.Part) || !isPath(u.Path) {
+			return errors.New("something unchecked that is none")
+		}
+	}
+	return nil
+}
+
+// checkFinding checks a finding in a message of size bytes.
+func checkFinding(f *scan.Finding, size int64) error {
+	switch {
+	case f.Malware == "", !isLabel(f.Malware), !isLabel(f.Policy):
+		return errors.New("a finding whose name is none")
+	case !within(maxName, f.Rule, f.Name, f.Part), !isPath(f.Path):
+		return errors.New("a finding with too long a text")
+	case f.SHA256 != "" && !isDigest(f.SHA256):
+		return errors.New("a finding whose digest is none")
+	case f.Range != (mime.Range{}) && (f.Range.Start < 0 || f.Range.End <= f.Range.Start || int64(f.Range.End) > size):
+		return fmt.Errorf("a finding in [%d, %d) of %d bytes", f.Range.Start, f.Range.End, size)
+	}
+	return nil
+}
+
+// within reports whether all texts are of at most n bytes.
+func within(n int, texts ...string) bool {
+	for _, s := range texts {
+		if len(s) > n {
+			return false
+		}
+	}
+	return true
+}
+
+// isLabel reports whether s can stand in the header of a mail: printable ASCII,
+// and not much of it.
+func isLabel(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxLabel
+}
+
+// isPath reports whether the names that lead to an object are of the length that
+// an engine gives them.
+func isPath(path []string) bool {
+	text := 0
+	for _, name := range path {
+		text += len(name) + 1
+	}
+	return text <= maxPath && within(maxElement, path...)
+}
+
+// isDigest reports whether s is a SHA-256 in hex.
+func isDigest(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == 64
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,7 +105,73 @@ func TestVerdictsAreNotBelievedBlindly(t *testing.T) {
 		{"cuts that overlap", scan.Verdict{Outcome: scan.Cleaned, Findings: finding, Cut: []mime.Range{{Start: 10, End: 20}, {Start: 15, End: 30}}}, 1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := check(&tt.v, 100, tt.found); (err == nil) != tt.ok {
+			if err := check(&tt.v, 100, finding[:tt.found]); (err == nil) != tt.ok {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestNothingInAVerdictIsBelievedBlindly(t *testing.T) {
+	long := strings.Repeat("x", maxName+1)
+	finding := func(change func(*scan.Finding)) func(*scan.Verdict) {
+		return func(v *scan.Verdict) { change(&v.Findings[1]) }
+	}
+	unchecked := func(change func(*scan.Unchecked)) func(*scan.Verdict) {
+		return func(v *scan.Verdict) {
+			v.Unchecked = []scan.Unchecked{{Reason: "limit: depth", Part: "2"}}
+			change(&v.Unchecked[0])
+		}
+	}
+	digest := strings.Repeat("0a", 32)
+	for _, tt := range []struct {
+		name   string
+		change func(*scan.Verdict)
+		ok     bool
+	}{
+		{"as it should be", func(*scan.Verdict) {}, true},
+		{"as long as may be", finding(func(f *scan.Finding) {
+			f.Name, f.Path, f.SHA256, f.Range = long[1:], []string{"a", long[:maxElement]}, digest, mime.Range{Start: 99, End: 100}
+		}), true},
+		{"unchecked", unchecked(func(*scan.Unchecked) {}), true},
+		{"other finding than was told", func(v *scan.Verdict) { v.Findings[0].Part = "3" }, false},
+		{"one finding less than was told", func(v *scan.Verdict) { v.Findings = v.Findings[:0] }, false},
+		{"findings without end", func(v *scan.Verdict) { v.Findings = slices.Repeat(v.Findings, scan.MaxFindings) }, false},
+		{"notes without end", func(v *scan.Verdict) { v.Noted = slices.Repeat(v.Findings, scan.MaxFindings) }, false},
+		{"unchecked without end", func(v *scan.Verdict) { v.Unchecked = make([]scan.Unchecked, scan.MaxFindings+1) }, false},
+		{"oddities without end", func(v *scan.Verdict) { v.Odd = make([]string, maxOdd+1) }, false},
+		{"fewer than none", func(v *scan.Verdict) { v.More = -1 }, false},
+		{"objects below zero", func(v *scan.Verdict) { v.Objects = -1 }, false},
+		{"bytes below zero", func(v *scan.Verdict) { v.Bytes = -1 }, false},
+		{"long oddity", func(v *scan.Verdict) { v.Odd = []string{long} }, false},
+		{"long reason of a report", func(v *scan.Verdict) { v.Why = long }, false},
+		{"long version", func(v *scan.Verdict) { v.Rules = long }, false},
+		{"bad note", func(v *scan.Verdict) { v.Noted = []scan.Finding{{Malware: "a\r\nX: b"}} }, false},
+		{"no malware", finding(func(f *scan.Finding) { f.Malware = "" }), false},
+		{"malware that is a header", finding(func(f *scan.Finding) { f.Malware = "a\r\nX-Virus-Status: Clean" }), false},
+		{"malware of another alphabet", finding(func(f *scan.Finding) { f.Malware = "あ" }), false},
+		{"long malware", finding(func(f *scan.Finding) { f.Malware = long[:maxLabel+1] }), false},
+		{"policy that is a header", finding(func(f *scan.Finding) { f.Policy = "a\nb" }), false},
+		{"long rule", finding(func(f *scan.Finding) { f.Rule = long }), false},
+		{"long name", finding(func(f *scan.Finding) { f.Name = long }), false},
+		{"long part", finding(func(f *scan.Finding) { f.Part = long }), false},
+		{"long name in a path", finding(func(f *scan.Finding) { f.Path = []string{long[:maxElement+1]} }), false},
+		{"long path", finding(func(f *scan.Finding) { f.Path = make([]string, maxPath+1) }), false},
+		{"short digest", finding(func(f *scan.Finding) { f.SHA256 = digest[1:] }), false},
+		{"digest that is none", finding(func(f *scan.Finding) { f.SHA256 = digest[1:] + "g" }), false},
+		{"range past the end", finding(func(f *scan.Finding) { f.Range = mime.Range{Start: 1, End: 101} }), false},
+		{"range before the start", finding(func(f *scan.Finding) { f.Range = mime.Range{Start: -1, End: 10} }), false},
+		{"range backwards", finding(func(f *scan.Finding) { f.Range = mime.Range{Start: 9, End: 8} }), false},
+		{"reason that is a header", unchecked(func(u *scan.Unchecked) { u.Reason = "a\nb" }), false},
+		{"long detail", unchecked(func(u *scan.Unchecked) { u.Detail = long }), false},
+		{"long name of what is unchecked", unchecked(func(u *scan.Unchecked) { u.Name = long }), false},
+		{"long part of what is unchecked", unchecked(func(u *scan.Unchecked) { u.Part = long }), false},
+		{"long path of what is unchecked", unchecked(func(u *scan.Unchecked) { u.Path = []string{long} }), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := &scan.Verdict{Outcome: scan.ReportOnly, Findings: []scan.Finding{eicar, eicar}, Rules: "fake"}
+			tt.change(v)
+			if err := check(v, 100, []scan.Finding{eicar}); (err == nil) != tt.ok {
 				t.Errorf("got %v", err)
 			}
 		})

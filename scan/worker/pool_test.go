@@ -1,11 +1,13 @@
 package worker
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -202,6 +204,63 @@ func TestPolicyCutsWhatEndedItsWorkerBefore(t *testing.T) {
 	v, err := p.Scan(t.Context(), m)
 	if err != nil || v.Outcome != scan.ReportOnly || len(v.Findings) != 1 || v.Findings[0].Policy != "worker" {
 		t.Errorf("second: %+v, %v; want the report only", v, err)
+	}
+}
+
+func TestAWorkerThatSpeaksOutOfTurnIsKilled(t *testing.T) {
+	for _, tt := range []struct {
+		name, first string
+		outcome     scan.Outcome // of the first message; "": the scan failed
+	}{
+		{"a verdict ahead", `say V{"outcome":"clean"}`, ""},
+		{"a finding of no name", `say F{"malware":"a\r\nb"}`, ""},
+		{"a finding behind the end", `say F{"malware":"a","range":{"start":1,"end":1000000}}`, ""},
+		{"a finding that is taken back", `say F{"malware":"a"}`, scan.ReportOnly},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPool(t, Options{Workers: 1})
+			v, err := p.Scan(t.Context(), message(t, tt.first))
+			if tt.outcome == "" && !errors.Is(err, ErrDied) || tt.outcome != "" && (err != nil || v.Outcome != tt.outcome) {
+				t.Errorf("got %+v, %v", v, err)
+			}
+			// What was said ahead is not the answer for the next message.
+			v, err = p.Scan(t.Context(), message(t, "find"))
+			if err != nil || v.Outcome != scan.ReportOnly {
+				t.Errorf("the next message: %+v, %v", v, err)
+			}
+			waitFor(t, "deaths", func() bool { return p.Stats().Died > 0 })
+		})
+	}
+}
+
+func TestAnswerThatWaitsForItsMessageIsRefused(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	f := os.NewFile(uintptr(fds[0]), "worker")
+	c, err := net.FileConn(f)
+	f.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	w := &process{conn: c.(*net.UnixConn), in: bufio.NewReader(c)}
+	if err := w.silent(); err != nil {
+		t.Errorf("nothing was said: %v", err)
+	}
+	if err := (server{fds[1]}).send(kindVerdict, scan.Verdict{Outcome: scan.Clean}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.silent(); !errors.Is(err, errAhead) {
+		t.Errorf("in the socket: %v", err)
+	}
+	if _, err := w.in.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.silent(); !errors.Is(err, errAhead) {
+		t.Errorf("in the buffer: %v", err)
 	}
 }
 

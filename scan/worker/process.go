@@ -158,6 +158,9 @@ func (w *process) scan(ctx context.Context, j job, m *scan.Message, limit time.D
 	defer w.talk.Unlock()
 	stop := context.AfterFunc(ctx, w.kill)
 	defer stop()
+	if err := w.silent(); err != nil {
+		return nil, nil, err
+	}
 	if err := w.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return nil, nil, err
 	}
@@ -169,11 +172,24 @@ func (w *process) scan(ctx context.Context, j job, m *scan.Message, limit time.D
 		return nil, nil, err
 	}
 	v = &scan.Verdict{}
-	if err := w.answer(kindVerdict, v, &found); err != nil {
+	tell := func(f scan.Finding) error {
+		if len(found) == maxFound {
+			return errors.New("too many findings")
+		}
+		if err := checkFinding(&f, j.Size); err != nil {
+			return err
+		}
+		found = append(found, f)
+		return nil
+	}
+	if err := w.answer(kindVerdict, v, tell); err != nil {
 		return nil, found, err
 	}
-	if err := check(v, j.Size, len(found)); err != nil {
+	if err := check(v, j.Size, found); err != nil {
 		return nil, found, fmt.Errorf("worker: %w", err)
+	}
+	if err := w.silent(); err != nil {
+		return nil, found, err
 	}
 	// What was unpacked is not kept until the next large message.
 	if err := w.scratch.Truncate(0); err != nil {
@@ -186,9 +202,36 @@ func (w *process) scan(ctx context.Context, j job, m *scan.Message, limit time.D
 // engine lists at the most.
 const maxFound = scan.MaxFindings
 
+// errAhead says that a worker answered what it was not asked: an answer that is
+// there before its message would be taken for that message's.
+var errAhead = errors.New("worker: it speaks unasked")
+
+// silent reports, as an error, that the worker has said anything more than was read.
+func (w *process) silent() error {
+	if w.in.Buffered() > 0 {
+		return errAhead
+	}
+	raw, err := w.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	n, peeked := 0, error(nil)
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, peeked = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	switch {
+	case err != nil:
+		return err
+	case peeked == nil && n > 0:
+		return errAhead
+	}
+	return nil // of its end the next read tells
+}
+
 // answer reads frames up to one of kind want, which it decodes into v, and
-// collects the findings before it.
-func (w *process) answer(want kind, v any, found *[]scan.Finding) error {
+// hands the findings before it to found, which may refuse them.
+func (w *process) answer(want kind, v any, found func(scan.Finding) error) error {
 	for {
 		k, body, err := readFrame(w.in)
 		if err != nil {
@@ -203,12 +246,14 @@ func (w *process) answer(want kind, v any, found *[]scan.Finding) error {
 				return err
 			}
 			return f
-		case k == kindFound && found != nil && len(*found) < maxFound:
+		case k == kindFound && found != nil:
 			var f scan.Finding
 			if err := json.Unmarshal(body, &f); err != nil {
 				return err
 			}
-			*found = append(*found, f)
+			if err := found(f); err != nil {
+				return fmt.Errorf("worker: %w", err)
+			}
 		default:
 			return fmt.Errorf("worker: an unexpected frame of kind %c", k)
 		}
