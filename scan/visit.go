@@ -133,12 +133,17 @@ func namesOf(leaf *mime.Part, r mime.Reading) []string {
 }
 
 // decoded gives the bytes of a reading. What was decoded before a limit is
-// looked at too.
+// looked at too, and so are the leaves of the message itself whatever the limits:
+// they are no larger than it is.
 func (p *pass) decoded(v *visit, r mime.Reading) (data []byte, release func()) {
 	if r.Data == nil {
 		return r.Raw, func() {}
 	}
-	data, release, err := p.arena.Hold(timed{p.ctx, r.Data}, math.MaxInt64)
+	most := int64(math.MaxInt64)
+	if p.depth > 0 {
+		most = p.walker.Left()
+	}
+	data, release, err := p.arena.Hold(timed{p.ctx, r.Data}, most)
 	if err == nil || errors.Is(err, unpack.ErrLimit) {
 		err = errors.Join(err, p.walker.Unpacked(int64(len(data))))
 	}

@@ -16,13 +16,13 @@ import (
 // as gunzip makes of them. What follows the last one is no part of it.
 var gzipOpener = opener{name: "gzip", match: gzipMatch, entries: gzipEntries}
 
-// Flags of a member's header (RFC 1952, section 2.3.1).
+// Flags of a member's header (RFC 1952, section 2.3.1). The reserved ones should
+// be zero, but not every program looks at them.
 const (
 	gzipHeaderCRC = 1 << 1
 	gzipExtra     = 1 << 2
 	gzipName      = 1 << 3
 	gzipComment   = 1 << 4
-	gzipReserved  = 0xe0
 )
 
 // maxRestarts bounds how often reading begins anew behind damage.
@@ -55,7 +55,7 @@ func gzipEntries(f File) iter.Seq2[member, error] {
 // parseGzip reads a member's header. body is where its compressed bytes begin;
 // beyond the end of data when the header is cut off.
 func parseGzip(data []byte) (body int, name []byte, ok bool) {
-	if len(data) < 10 || data[0] != 0x1f || data[1] != 0x8b || data[2] != 8 || data[3]&gzipReserved != 0 {
+	if len(data) < 10 || data[0] != 0x1f || data[1] != 0x8b || data[2] != 8 {
 		return 0, nil, false
 	}
 	flags, at := data[3], 10
@@ -125,6 +125,9 @@ func (r *gzipReader) Read(p []byte) (int, error) {
 // begin starts on the next member; there may be none.
 func (r *gzipReader) begin() bool {
 	rest := r.data[min(r.at, len(r.data)):]
+	if r.at > 0 { // members may be padded
+		rest = bytes.TrimLeft(rest, "\x00")
+	}
 	body, _, ok := parseGzip(rest)
 	magic := []byte{0x1f, 0x8b, 8}
 	started := len(rest) > 0 && len(rest) < 10 && bytes.HasPrefix(rest, magic[:min(len(rest), len(magic))])

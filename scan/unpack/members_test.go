@@ -2,7 +2,9 @@ package unpack
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -31,6 +33,9 @@ func TestCompressedFilesWithDamage(t *testing.T) {
 		{"gzip twice", join(gz, gz), 6, ""},
 		{"gzip after an empty member", join(emptyGz, emptyGz, gz), 3, ""},
 		{"gzip padded with zeros", join(gz, make([]byte, 1000)), 3, ""},
+		{"gzip, zeros, gzip", join(gz, make([]byte, 3), gz, make([]byte, 700), gz), 9, ""},
+		{"gzip, zeros, gzip cut off", join(gz, make([]byte, 3), gz[:9]), 3, "f/f: gzip: f: damaged: cut short"},
+		{"gzip with reserved flags", join([]byte("\x1f\x8b\x08\xe0"), gz[4:]), 3, ""},
 		{"gzip and something behind", join(gz, []byte("something")), 3, ""},
 		{"gzip with a wrong checksum", join(damage(gz, -8), gz), 6, "f/f: gzip: f: damaged: wrong checksum"},
 		{"gzip with a wrong length", join(damage(gz, -4), gz), 6, "f/f: gzip: f: damaged: wrong checksum"},
@@ -144,7 +149,7 @@ func TestTarIsReadTolerantly(t *testing.T) {
 		{"pax record of no length", "a*", "", join(file(block("x", 'x', "13", nil), "0 size=14\n\n"), plain, stop)},
 		{"pax record and nothing else", "", "f: tar: damaged: cut short", file(block("x", 'x', "13", nil), "11 size=14\n")},
 		{"long name of GNU", "long.exe*", "", join(file(block("././@LongLink", 'L', "11", nil), "long.exe\x00"), plain, stop)},
-		{"sparse map that is nonsense", "b", "f/a: tar: a: damaged: sparse file: archive/tar: invalid tar header", join(file(block("a", 'S', "16", func(b []byte) { copy(b[257:], "ustar  \x00"); copy(b[386:], "zzz") }), note), other, stop)},
+		{"sparse map that is nonsense", "a* b", "f/a: tar: a: damaged: sparse file: archive/tar: invalid tar header", join(file(block("a", 'S', "16", func(b []byte) { copy(b[257:], "ustar  \x00"); copy(b[386:], "zzz") }), note), other, stop)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := walked(t, Limits{}, "f", tt.data)
@@ -167,11 +172,77 @@ func TestTarIsReadTolerantly(t *testing.T) {
 	}
 }
 
-func TestSparseFilesHaveTheirHoles(t *testing.T) {
+// Programs that know nothing of sparse files take their bytes as they stand.
+func TestSparseFilesAreReadWithTheirHolesAndWithout(t *testing.T) {
 	for _, name := range []string{"tar-gnu-sparse.tar", "tar-pax-sparse.tar"} {
 		n := walked(t, Limits{}, name, load(t, name))
-		if want := strings.Repeat("\x00", 300<<10) + "KIYOME"; len(n.data) != 2 || !strings.HasPrefix(n.data[1], want) {
-			t.Errorf("%s: %d objects, want the file with 300 KiB of hole", name, len(n.data)-1)
+		if want := strings.Repeat("\x00", 300<<10) + "KIYOME"; len(n.data) != 3 || !strings.HasPrefix(n.data[1], want) {
+			t.Fatalf("%s: %d objects, want the file with 300 KiB of hole", name, len(n.data)-1)
 		}
+		if raw := n.data[2]; len(raw) > 8<<10 || !strings.Contains(raw, marker) {
+			t.Errorf("%s: %d bytes as they stand", name, len(raw))
+		}
+	}
+	const program = "MZ, KIYOME-MARKER\n"
+	pax := "22 GNU.sparse.major=1\n"
+	data := join(file(block("x", 'x', octalText(len(pax)), nil), pax), file(block("a.exe", '0', octalText(len(program)), nil), program), make([]byte, 2*tarBlock))
+	n := walked(t, Limits{}, "f", data)
+	if last := n.data[len(n.data)-1]; last != program || n.objects[len(n.objects)-1] != "f/a.exe" {
+		t.Errorf("objects %q, the last %q", n.objects, last)
+	}
+}
+
+func octalText(n int) string { return strconv.FormatInt(int64(n), 8) }
+
+func TestLongRunsOfZerosAreShortenedAndTold(t *testing.T) {
+	// One byte, a hole, one byte.
+	sparse := func(hole int64) []byte {
+		b := block("a", 'S', "2", func(b []byte) {
+			copy(b[257:], "ustar  \x00")
+			for i, n := range []int64{0, 1, hole + 1, 1} {
+				copy(b[386+12*i:], fmt.Sprintf("%011o\x00", n))
+			}
+			copy(b[483:], fmt.Sprintf("%011o\x00", hole+2))
+		})
+		return join(file(b, "<>"), file(block("b", '0', "1", nil), "b"), make([]byte, 2*tarBlock))
+	}
+	zeros := func(before int) []byte {
+		return join(bytes.Repeat([]byte{1}, before), make([]byte, 20<<20), []byte("KIYOME-MARKER"))
+	}
+	for _, tt := range []struct {
+		name      string
+		data      []byte
+		least     int // bytes of the object
+		most      int
+		ends      string
+		unchecked string
+	}{
+		{"small hole", sparse(1 << 20), 1<<20 + 2, 1<<20 + 2, ">", ""},
+		{"hole of 3 GiB", sparse(3 << 30), 1 << 20, 2 << 20, ">", "f/a: tar: a: limit: zeros"},
+		{"gzip, below 64 MiB", gzipped(zeros(10 << 20)), 30 << 20, 31 << 20, marker, ""},
+		{"gzip, beyond", gzipped(zeros(64 << 20)), 65 << 20, 66 << 20, marker, "f/f: gzip: f: limit: zeros"},
+		{"gzip, the limit in the midst of the zeros", gzipped(zeros(60 << 20)), 64 << 20, 66 << 20, marker, "f/f: gzip: f: limit: zeros"},
+		{"gzip, ones", gzipped(bytes.Repeat([]byte{1}, 80<<20)), 80 << 20, 80 << 20, "\x01", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := walked(t, Limits{}, "f", tt.data)
+			object := n.data[1]
+			if len(object) < tt.least || len(object) > tt.most || !strings.HasSuffix(object, tt.ends) {
+				t.Errorf("an object of %d bytes, want %d to %d with %q at the end", len(object), tt.least, tt.most, tt.ends)
+			}
+			if got := strings.Join(n.unchecked, ";"); got != tt.unchecked {
+				t.Errorf("unchecked %q, want %q", got, tt.unchecked)
+			}
+			if strings.Contains(tt.name, "hole") && n.objects[len(n.objects)-1] != "f/b" {
+				t.Errorf("objects %q: the walk did not go on", n.objects)
+			}
+		})
+	}
+}
+
+func TestZerosThatAreNotKeptCountAsUnpacked(t *testing.T) {
+	n := walked(t, Limits{Unpacked: 70 << 20}, "f", gzipped(make([]byte, 80<<20)))
+	if want := "f: gzip: f: limit: unpacked"; len(n.unchecked) != 1 || n.unchecked[0] != want {
+		t.Errorf("unchecked %q, want %q", n.unchecked, want)
 	}
 }

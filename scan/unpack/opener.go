@@ -50,6 +50,9 @@ type member struct {
 	// they are not, being noise.
 	body io.Reader
 
+	// holes says that body's zeros, long runs of them, stand nowhere in the container.
+	holes bool
+
 	// size is how many bytes body is said to have: a hint that is never trusted.
 	size int64
 }

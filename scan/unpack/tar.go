@@ -200,8 +200,9 @@ func (t *tarReader) entry(block, content []byte, size int64, sound bool) bool {
 	t.forget()
 	switch {
 	case sparse:
-		m.data, m.body = nil, &tarSparseReader{data: t.data[start:]}
-		return t.yield(m, nil)
+		// With its holes, and as programs read it that know nothing of them.
+		whole := member{name: m.name, body: &tarSparseReader{data: t.data[start:]}, holes: true}
+		return t.yield(whole, nil) && (len(content) == 0 || t.yield(m, nil))
 	case !sound:
 		return t.yield(m, fmt.Errorf("%w: wrong checksum of its header", ErrDamaged))
 	case int64(len(content)) < size:
@@ -263,9 +264,6 @@ func (t *tarReader) behindMap(block []byte, body int) int {
 	}
 	return body
 }
-
-// zeros reports whether b is nothing but zeros.
-func zeros(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }
 
 // tarSparseReader gives a sparse file with its holes, which archive/tar knows to
 // read, from where the entry begins.

@@ -33,13 +33,16 @@ func (w *Walker) Unpacked(n int64) error {
 	return nil
 }
 
+// Left is how many bytes may still be unpacked.
+func (w *Walker) Left() int64 { return w.limits.Unpacked - w.unpacked }
+
 // Full is ErrLimit once the limit of objects, or of unpacked bytes, is met: for
 // whoever walks many objects that came out of one.
 func (w *Walker) Full() error {
 	switch {
 	case w.objects >= w.limits.Objects:
 		return &LimitError{"objects"}
-	case w.unpacked >= w.limits.Unpacked:
+	case w.Left() <= 0:
 		return &LimitError{"unpacked"}
 	}
 	return nil
@@ -169,7 +172,7 @@ func (c *container) member(m member, problem error) (more bool, err error) {
 	if problem == nil {
 		return true, nil
 	}
-	limited := errors.Is(problem, ErrLimit)
+	limited := errors.Is(problem, ErrLimit) && !errors.Is(problem, errZeros)
 	if limited || m.name == "" {
 		path = c.path
 	}
@@ -194,7 +197,11 @@ func (c *container) tell(path []string, name string, err error) {
 // the error.
 func (c *container) read(m member) (held, error) {
 	if m.body != nil {
-		return c.arena.hold(&metered{c, m.body}, math.MaxInt64, m.size)
+		r := &shortened{r: &metered{c, m.body}, from: zerosFrom}
+		if m.holes {
+			r.from = 0
+		}
+		return c.arena.hold(r, math.MaxInt64, m.size)
 	}
 	left, limit := c.left()
 	if int64(len(m.data)) > left {

@@ -3,7 +3,9 @@ package unpack
 import (
 	"fmt"
 	"iter"
+	"path"
 	"slices"
+	"strings"
 )
 
 // zipOpener opens PKZIP archives and what is built on them: jar, OOXML, ODF.
@@ -25,6 +27,10 @@ const (
 	// directory's and the local header's. Archives in which thousands of entries
 	// share their bytes exist only to keep scanners busy.
 	zipNames = 2
+
+	// zipEndings is the same for names that end in different ways: which programs
+	// open a file depends on that.
+	zipEndings = 8
 )
 
 // zipReader reads one archive.
@@ -34,10 +40,11 @@ type zipReader struct {
 	seen  map[zipExtent][]string
 	walks map[zipWalk]bool // the central directories that have been walked
 
-	headers bool        // there are local headers that no directory lists
-	parsed  int64       // bytes of central headers read in all
-	read    int64       // compressed bytes read in all
-	flate   flateReader // made when first needed, used for every member
+	overlaid bool        // a name for bytes that have been read was passed over
+	headers  bool        // there are local headers that no directory lists
+	parsed   int64       // bytes of central headers read in all
+	read     int64       // compressed bytes read in all
+	flate    flateReader // made when first needed, used for every member
 
 	yield func(member, error) bool
 	done  bool // nobody wants more
@@ -85,6 +92,8 @@ func zipEntries(f File) iter.Seq2[member, error] {
 		switch {
 		case !all:
 			z.stop("objects")
+		case z.overlaid:
+			z.stop("overlap")
 		case z.headers && len(z.walks) == 0:
 			z.emit(member{}, fmt.Errorf("%w: no central directory", ErrDamaged))
 		}
@@ -208,7 +217,11 @@ func (z *zipReader) try(at int, e zipEntry) {
 		x.packed = e.packed
 	}
 	names := z.seen[x]
-	if len(names) == zipNames || slices.Contains(names, e.name) {
+	if slices.Contains(names, e.name) {
+		return
+	}
+	if !isNewName(names, e.name) {
+		z.overlaid = true
 		return
 	}
 	z.seen[x] = append(names, e.name)
@@ -221,6 +234,14 @@ func (z *zipReader) try(at int, e zipEntry) {
 		e.end = at + 1 // not the header again, but what may lie in its bytes
 	}
 	z.marks.cover(at, e.end)
+}
+
+// isNewName reports whether bytes that go by names already are to be read under
+// another one.
+func isNewName(names []string, name string) bool {
+	ending := func(name string) string { return strings.ToLower(path.Ext(name)) }
+	alike := func(other string) bool { return ending(other) == ending(name) }
+	return len(names) < zipNames || len(names) < zipEndings && !slices.ContainsFunc(names, alike)
 }
 
 // open unpacks an entry and hands it out.

@@ -40,7 +40,6 @@ const unknownSize = -1
 // zipHeader is a local or a central header.
 type zipHeader struct {
 	flags, method uint16
-	version       uint8
 	crc           uint32
 	packed, size  int64
 	name, extra   []byte
@@ -68,12 +67,11 @@ func parseZipLocal(data []byte, at int64) (h zipHeader, ok bool) {
 	}
 	b, le := data[at:], binary.LittleEndian
 	h = zipHeader{
-		version: b[4],
-		flags:   le.Uint16(b[6:]),
-		method:  le.Uint16(b[8:]),
-		crc:     le.Uint32(b[14:]),
-		packed:  int64(le.Uint32(b[18:])),
-		size:    int64(le.Uint32(b[22:])),
+		flags:  le.Uint16(b[6:]),
+		method: le.Uint16(b[8:]),
+		crc:    le.Uint32(b[14:]),
+		packed: int64(le.Uint32(b[18:])),
+		size:   int64(le.Uint32(b[22:])),
 	}
 	name, extra := int(le.Uint16(b[26:])), int(le.Uint16(b[28:]))
 	if name+extra > len(b)-zipLocalSize {
@@ -93,13 +91,12 @@ func parseZipCentral(data []byte, at int64) (h zipHeader, ok bool) {
 	}
 	b, le := data[at:], binary.LittleEndian
 	h = zipHeader{
-		version: b[6],
-		flags:   le.Uint16(b[8:]),
-		method:  le.Uint16(b[10:]),
-		crc:     le.Uint32(b[16:]),
-		packed:  int64(le.Uint32(b[20:])),
-		size:    int64(le.Uint32(b[24:])),
-		offset:  int64(le.Uint32(b[42:])),
+		flags:  le.Uint16(b[8:]),
+		method: le.Uint16(b[10:]),
+		crc:    le.Uint32(b[16:]),
+		packed: int64(le.Uint32(b[20:])),
+		size:   int64(le.Uint32(b[24:])),
+		offset: int64(le.Uint32(b[42:])),
 	}
 	name, extra, comment := int(le.Uint16(b[28:])), int(le.Uint16(b[30:])), int(le.Uint16(b[32:]))
 	rest := b[zipCentralSize:]
@@ -156,8 +153,7 @@ func (h *zipHeader) later() bool { return h.flags&zipLater != 0 }
 // plausible tells headers from noise that has their magic number, as programs
 // that open archives do.
 func (h *zipHeader) plausible() bool {
-	const newest = 100 // 6.3 is written 63 (section 4.4.3)
-	return h.version <= newest && len(h.name) > 0 && zipMethodOf(h.method).name != ""
+	return len(h.name) > 0 && zipMethodOf(h.method).name != ""
 }
 
 // entry is the member as this header describes it. Its bytes begin at start.
