@@ -70,9 +70,9 @@ func (f fake) Run(_ context.Context, j scan.Job) (*scan.Verdict, error) {
 		case "lie":
 			v.Findings, v.Outcome = nil, scan.Clean
 		case "say": // a frame that nobody waits for
-			var said any
-			_ = json.Unmarshal([]byte(arg[1:]), &said)
-			_ = server{socketFD}.send(kind(arg[0]), said)
+			say(arg)
+		case "later": // the same, when the verdict has been sent
+			time.AfterFunc(50*time.Millisecond, func() { say(arg) })
 		case "fault":
 			return nil, errors.New("a fault of the engine")
 		case "pid":
@@ -88,6 +88,13 @@ func (f fake) Run(_ context.Context, j scan.Job) (*scan.Verdict, error) {
 		}
 	}
 	return v, nil
+}
+
+// say sends a frame: its kind, and what it holds in JSON.
+func say(frame string) {
+	var body any
+	_ = json.Unmarshal([]byte(frame[1:]), &body)
+	_ = server{socketFD}.send(kind(frame[0]), body)
 }
 
 // crash dereferences nil where no recover helps.

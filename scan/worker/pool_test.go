@@ -233,6 +233,22 @@ func TestAWorkerThatSpeaksOutOfTurnIsKilled(t *testing.T) {
 	}
 }
 
+func TestAVerdictBetweenTwoMessagesIsNoAnswer(t *testing.T) {
+	p := newPool(t, Options{Workers: 1})
+	if v, err := p.Scan(t.Context(), message(t, `later V{"outcome":"clean"}`)); err != nil || v.Outcome != scan.Clean {
+		t.Fatalf("got %+v, %v", v, err)
+	}
+	waitFor(t, "the frame", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return errors.Is(p.idle[0].silent(), errAhead)
+	})
+	if v, err := p.Scan(t.Context(), message(t, "find")); err != nil || v.Outcome != scan.ReportOnly {
+		t.Errorf("the next message: %+v, %v", v, err)
+	}
+	waitFor(t, "a death", func() bool { return p.Stats().Died == 1 })
+}
+
 func TestAnswerThatWaitsForItsMessageIsRefused(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
