@@ -61,7 +61,15 @@ type Account struct {
 	Inbound  State     `json:"inbound"`
 	Outbound State     `json:"outbound"`
 	Closed   time.Time `json:"closed,omitzero"`
-	Added    time.Time `json:"added"` // the first time, if the account was closed and added again
+	Added    time.Time `json:"added"`             // the first time, if the account was closed and added again
+	Pending  []Pending `json:"pending,omitempty"` // what was entered for later, in the order in which it takes effect
+}
+
+// Pending is a change of an account that was entered for a time that has not come.
+type Pending struct {
+	Kind      Kind      `json:"kind"`
+	Service   Service   `json:"service,omitempty"` // none when the account closes
+	Effective time.Time `json:"effective"`
 }
 
 // Kind is what happened in an Event.

@@ -14,6 +14,8 @@ var errUnchanged = errors.New("nothing to change")
 
 // Add makes an account without services, or reopens a closed one, whose ledger
 // goes on. Settings that are not given are the defaults, for a reopened one too.
+// A Maildir that is given must not be another open account's, which takes time in
+// proportion to the accounts to find out.
 // Errors: ErrExists, ErrMalformed, ErrSetting.
 func (db *DB) Add(n NewAccount) (Account, error) {
 	address, err := ParseAddress(n.Address)
@@ -32,9 +34,14 @@ func (db *DB) Add(n NewAccount) (Account, error) {
 	if err := a.validate(); err != nil {
 		return Account{}, err
 	}
-	return db.enter(address, func(now Account, at time.Time) (Event, error) {
-		if now.Address != "" && now.Closed.IsZero() {
-			return Event{}, fmt.Errorf("%s: %w", address, ErrExists)
+	return db.enter(address, func(tx *bolt.Tx, now Account, at time.Time) (Event, error) {
+		if now.open() {
+			return Event{}, fmt.Errorf("%s: %w%s", address, ErrExists, now.closing())
+		}
+		if n.Maildir != "" { // one made from the address is no other's
+			if err := a.unshared(tx, at); err != nil {
+				return Event{}, err
+			}
 		}
 		return Event{Kind: Added, By: n.By, Effective: at, Settings: a.settings()}, nil
 	})
@@ -43,7 +50,8 @@ func (db *DB) Add(n NewAccount) (Account, error) {
 // Change applies one transition: Subscribed, Paused, Resumed, Cancelled or
 // Closed (without a service). at is when it takes effect; the zero time means
 // now. It may lie in the future: until then the account stays as it is, and a
-// cancel or close entered meanwhile revokes it. It may lie in the past, if all
+// cancel or close entered meanwhile revokes it; cancelling at once what is only
+// to be subscribed to later does no more than that. It may lie in the past, if all
 // that was entered since is still possible. Errors: ErrUnknown, or
 // ErrTransition with a sentence that says what stands in the way.
 func (db *DB) Change(address string, k Kind, s Service, at time.Time, by string) (Account, error) {
@@ -59,7 +67,9 @@ func (db *DB) Change(address string, k Kind, s Service, at time.Time, by string)
 	case !at.IsZero() && !sensible(at):
 		return Account{}, fmt.Errorf("%s: %w: not in the year %d", address, ErrTransition, at.Year())
 	}
-	return db.enter(address, func(now Account, entered time.Time) (Event, error) {
+	var before Account
+	after, err := db.enter(address, func(_ *bolt.Tx, now Account, entered time.Time) (Event, error) {
+		before = now
 		if now.Address == "" {
 			return Event{}, fmt.Errorf("%s: %w", address, ErrUnknown)
 		}
@@ -69,6 +79,36 @@ func (db *DB) Change(address string, k Kind, s Service, at time.Time, by string)
 		}
 		return Event{Kind: k, Service: s, By: by, Effective: effective}, nil
 	})
+	if errors.Is(err, ErrTransition) {
+		err = fmt.Errorf("%w%s", err, before.wayBack(s))
+	}
+	return after, err
+}
+
+// wayBack says how what is pending for a service, or for the account, is taken
+// back: it is likely what stands in the way of a change.
+func (a Account) wayBack(s Service) string {
+	for _, p := range a.Pending {
+		if p.Service != s || s == "" {
+			continue
+		}
+		text := fmt.Sprintf("; %q of %s is entered: cancelling %s now takes back all that is entered for it", p.Kind, p.Effective.Format(time.RFC3339), s)
+		if a.Inbound.Subscribed && s == Inbound || a.Outbound.Subscribed && s == Outbound {
+			text += ", then it can be subscribed to again"
+		}
+		return text
+	}
+	return a.closing()
+}
+
+// closing says when a closes, and how it can be kept; "" if it is to stay.
+func (a Account) closing() string {
+	for _, p := range a.Pending {
+		if p.Kind == Closed {
+			return fmt.Sprintf("; it closes on %s: to keep it, remove it now and add it again", p.Effective.Format(time.RFC3339))
+		}
+	}
+	return ""
 }
 
 // sensible reports whether t can be a time of the ledger, and be written as JSON.
@@ -82,7 +122,7 @@ func (db *DB) Set(address string, c Settings, by string) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	return db.enter(address, func(now Account, at time.Time) (Event, error) {
+	return db.enter(address, func(tx *bolt.Tx, now Account, at time.Time) (Event, error) {
 		if now.Address == "" {
 			return Event{}, fmt.Errorf("%s: %w", address, ErrUnknown)
 		}
@@ -90,6 +130,11 @@ func (db *DB) Set(address string, c Settings, by string) (Account, error) {
 			return Event{}, err
 		}
 		changed, note := c.difference(now)
+		if changed.Maildir != nil {
+			if err := c.applyTo(now).unshared(tx, at); err != nil {
+				return Event{}, err
+			}
+		}
 		if note == "" && now.Closed.IsZero() {
 			return Event{}, errUnchanged
 		}
@@ -97,9 +142,25 @@ func (db *DB) Set(address string, c Settings, by string) (Account, error) {
 	})
 }
 
+// unshared refuses a Maildir that another open account has: their mail would be
+// mixed. An account whose record is damaged may have it all the same.
+func (a Account) unshared(tx *bolt.Tx, now time.Time) error {
+	c := tx.Bucket(bucketAccounts).Cursor()
+	for key, value := c.First(); key != nil; key, value = c.Next() {
+		r, err := unsealRecord(key, value)
+		if err != nil {
+			continue
+		}
+		if other := r.at(now); other.Maildir == a.Maildir && other.Address != a.Address && other.open() {
+			return fmt.Errorf("%s: %w: the Maildir %s is that of %s", a.Address, ErrSetting, a.Maildir, other.Address)
+		}
+	}
+	return nil
+}
+
 // enter appends one event to the ledger of an address: the one that make gives
 // for the account as it is now, which is the zero Account if there is none.
-func (db *DB) enter(address string, make func(now Account, at time.Time) (Event, error)) (Account, error) {
+func (db *DB) enter(address string, make func(tx *bolt.Tx, now Account, at time.Time) (Event, error)) (Account, error) {
 	var after Account
 	err := db.update(func(tx *bolt.Tx) error {
 		r, events, err := ledger(tx, address)
@@ -111,7 +172,7 @@ func (db *DB) enter(address string, make func(now Account, at time.Time) (Event,
 			at = events[n-1].At // the clock was put back: the ledger keeps its order
 		}
 		after = r.at(at)
-		e, err := make(after, at)
+		e, err := make(tx, after, at)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 
@@ -38,11 +39,16 @@ func (db *DB) Check() (problems []string, accounts int, err error) {
 			accounts++
 		}
 	}
-	for _, err := range each(db, bucketLedger, checkEntry) {
-		tell(err)
+	damaged := make(map[uint64]bool) // events, of which the ledger told whose they are
+	for seq, err := range each(db, bucketLedger, checkEntry) {
+		if tell(err); err != nil {
+			damaged[seq] = true
+		}
 	}
-	for _, err := range each(db, bucketEvents, checkEvent) {
-		tell(err)
+	for seq, err := range each(db, bucketEvents, checkEvent) {
+		if !damaged[seq] {
+			tell(err)
+		}
 	}
 	return problems, accounts, nil
 }
@@ -88,23 +94,36 @@ func checkAccount(tx *bolt.Tx, key, value []byte) (nothing, error) {
 	return nothing{}, nil
 }
 
-// checkEntry asks for the account and the event that a ledger key names.
-func checkEntry(tx *bolt.Tx, key, _ []byte) (nothing, error) {
+// checkEntry asks for the account and the event that a ledger key names, and gives the event's number.
+func checkEntry(tx *bolt.Tx, key, _ []byte) (uint64, error) {
 	address, seq, ok := bytes.Cut(key, []byte{0})
-	if !ok || tx.Bucket(bucketAccounts).Get(address) == nil || tx.Bucket(bucketEvents).Get(seq) == nil {
-		return nothing{}, fmt.Errorf("ledger entry %q: %w: there is no such account or event", key, ErrDamaged)
+	value := tx.Bucket(bucketEvents).Get(seq)
+	if !ok || tx.Bucket(bucketAccounts).Get(address) == nil || value == nil {
+		return number(seq), fmt.Errorf("ledger entry %q: %w: there is no such account or event", key, ErrDamaged)
 	}
-	return nothing{}, nil
+	if _, err := unseal(seq, value); err != nil {
+		return number(seq), fmt.Errorf("account %s: event %d: %w", address, number(seq), err)
+	}
+	return number(seq), nil
 }
 
-func checkEvent(tx *bolt.Tx, key, value []byte) (nothing, error) {
+// checkEvent asks for the ledger entry of an event, and gives the event's number.
+func checkEvent(tx *bolt.Tx, key, value []byte) (uint64, error) {
 	e, err := unsealEvent(key, value)
 	if err != nil {
-		return nothing{}, fmt.Errorf("event %x: %w", key, err)
+		return number(key), fmt.Errorf("event %d: %w", number(key), err)
 	}
 	entry, _ := tx.Bucket(bucketLedger).Cursor().Seek(append(ledgerPrefix(e.Address), key...))
 	if !bytes.HasSuffix(entry, key) || !bytes.HasPrefix(entry, ledgerPrefix(e.Address)) {
-		return nothing{}, fmt.Errorf("event %d of %s: %w: it is not in the ledger", e.Seq, e.Address, ErrDamaged)
+		return number(key), fmt.Errorf("account %s: event %d: %w: it is not in the ledger", e.Address, e.Seq, ErrDamaged)
 	}
-	return nothing{}, nil
+	return number(key), nil
+}
+
+// number reads an event key; 0 if it cannot be one.
+func number(key []byte) uint64 {
+	if len(key) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(key)
 }

@@ -74,7 +74,7 @@ func remedy(err error) string {
 		err    error
 		remedy string
 	}{
-		{ErrMissing, `"kiyome account add" makes one; if there was one, mount its file system or restore a backup`},
+		{ErrMissing, `"kiyome account add" makes one; if there was one, see that its file system is mounted, or restore a backup`},
 		{ErrForeign, "put the right file there, or restore a backup"},
 		{ErrDamaged, "restore a backup; nothing was changed"},
 		{ErrNewer, "use the program that wrote it; nothing was changed"},
@@ -136,11 +136,16 @@ func openLocked(file string, flag int, timeout time.Duration) (*os.File, error) 
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if target, err := os.Readlink(file); err == nil {
+			return nil, fmt.Errorf("%w: a link to %s, where nothing is: is its file system mounted?", ErrForeign, target)
+		}
 		return nil, ErrMissing
 	case err != nil:
 		return nil, err
+	case info.IsDir():
+		return nil, fmt.Errorf("%w: a folder", ErrForeign)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%w: %s", ErrForeign, info.Mode().Type())
+		return nil, fmt.Errorf("%w: a device, a socket or a pipe", ErrForeign)
 	case info.Size() == 0:
 		return nil, fmt.Errorf("%w: the file is empty", ErrForeign)
 	}
@@ -206,7 +211,8 @@ func checkSchema(tx *bolt.Tx) error {
 }
 
 // Create makes a new, empty database, durable, mode 0600. It refuses to touch
-// a file that exists: the error is then fs.ErrExist.
+// a file that exists: the error is then fs.ErrExist. Made by root, it belongs to
+// whom its folder belongs: the server runs as him.
 func Create(file string, o Options) (*DB, error) {
 	if err := create(file); err != nil {
 		return nil, fmt.Errorf("create account database %s: %w", file, err)
@@ -223,7 +229,12 @@ func create(file string) error {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	tmp.Close()
+	if os.Geteuid() == 0 {
+		err = giveToOwner(tmp, dir)
+	}
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
 	b, err := bolt.Open(tmp.Name(), 0o600, &bolt.Options{Timeout: time.Second})
 	if err != nil {
 		return err
@@ -251,6 +262,15 @@ func create(file string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// giveToOwner gives a file to the owner of its folder.
+func giveToOwner(f *os.File, dir string) error {
+	var s unix.Stat_t
+	if err := unix.Stat(dir, &s); err != nil {
+		return &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	return f.Chown(int(s.Uid), int(s.Gid))
 }
 
 // Close gives the lock back.

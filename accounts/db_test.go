@@ -15,6 +15,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 // sample makes a closed database file with accounts a000… and gives its bytes.
@@ -192,9 +193,9 @@ func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 	}
 	refused(t, filepath.Join(dir, "none"), ErrMissing, "kiyome account add")
 	refused(t, filepath.Join(dir, "no", "folder"), ErrMissing, "mount")
-	refused(t, link, ErrMissing, "")
-	refused(t, dir, ErrForeign, "")
-	refused(t, "/dev/null", ErrForeign, "")
+	refused(t, link, ErrForeign, "a link to "+filepath.Join(dir, "gone")+", where nothing is")
+	refused(t, dir, ErrForeign, "a folder")
+	refused(t, "/dev/null", ErrForeign, "a device")
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
 		t.Errorf("Open made something: %q", left)
 	}
@@ -234,6 +235,27 @@ func TestCreate(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestCreateByRoot: the server, which runs as the owner of the folder, can open it.
+func TestCreateByRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	if err := os.Chown(dir, 1234, 2345); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "accounts.db")
+	db, err := Create(file, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var s unix.Stat_t
+	if err := unix.Stat(file, &s); err != nil || s.Uid != 1234 || s.Gid != 2345 || s.Mode&0o777 != 0o600 {
+		t.Errorf("it belongs to %d:%d, mode %o, %v", s.Uid, s.Gid, s.Mode, err)
 	}
 }
 
@@ -434,8 +456,14 @@ func TestDamagedLedger(t *testing.T) {
 			if err := db.update(f); err != nil {
 				t.Fatal(err)
 			}
-			if problems, whole, err := db.Check(); err != nil || whole != 2 || !strings.Contains(strings.Join(problems, "\n"), name(1)) {
+			problems, whole, err := db.Check()
+			if err != nil || whole != 2 || len(problems) == 0 {
 				t.Errorf("Check: %q, %d, %v", problems, whole, err)
+			}
+			for _, p := range problems {
+				if !strings.Contains(p, name(1)) {
+					t.Errorf("Check does not say whose this is: %s", p)
+				}
 			}
 			if _, err := db.History(name(1)); errors.Is(err, ErrDamaged) != (what != "record older than its events") {
 				t.Errorf("History: %v", err)

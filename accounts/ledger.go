@@ -15,12 +15,13 @@ type record struct {
 	events  uint64  // how many the ledger has: a lost index entry is noticed
 }
 
-// at gives the account as it is at a time, without writing.
+// at gives the account as it is at a time, and what is then still to come, without writing.
 func (r *record) at(now time.Time) Account {
 	a := r.account
 	for _, e := range r.pending {
 		if e.Effective.After(now) {
-			break
+			a.Pending = append(a.Pending, Pending{e.Kind, e.Service, e.Effective})
+			continue
 		}
 		next, why := apply(a, e)
 		if why != "" { // fold let none of these through
@@ -51,6 +52,9 @@ func fold(events []Event) (record, error) {
 			continue
 		}
 		next, why := apply(state, e)
+		if why != "" && takesBack(events, e) && state.open() {
+			next, why = state, "" // its one effect is on what it revokes
+		}
 		if why != "" {
 			return record{}, impossible(newest, e, why)
 		}
@@ -75,8 +79,27 @@ func fold(events []Event) (record, error) {
 // means that the pause entered for next month is off, even if he subscribes
 // again tomorrow.
 func revoked(ends []Event, e Event) bool {
-	return slices.ContainsFunc(ends, func(end Event) bool {
-		return end.Seq > e.Seq && e.Effective.After(end.At) && (end.Kind == Closed || end.Service == e.Service)
+	return slices.ContainsFunc(ends, func(end Event) bool { return end.revokes(e) })
+}
+
+// revokes reports whether the end e takes away what other would have applied
+// to, if other takes effect no earlier.
+func (e Event) revokes(other Event) bool {
+	return e.Seq > other.Seq && other.Effective.After(e.At) && (e.Kind == Closed || e.Service == other.Service)
+}
+
+// takesBack reports whether e is the cancelling, at once, of a service that was
+// still to be subscribed to when e was entered. Such a subscription was never in
+// force: it is not charged, and counts for no campaign.
+func takesBack(events []Event, e Event) bool {
+	if e.Kind != Cancelled || e.Effective.After(e.At) || e.Service != Inbound && e.Service != Outbound {
+		return false
+	}
+	return slices.ContainsFunc(events, func(s Event) bool {
+		return s.Kind == Subscribed && e.revokes(s) && !slices.ContainsFunc(events, func(end Event) bool {
+			earlier := end.Seq < e.Seq && !end.Effective.After(s.Effective)
+			return earlier && (end.Kind == Cancelled || end.Kind == Closed) && end.revokes(s)
+		})
 	})
 }
 
@@ -92,13 +115,12 @@ func impossible(newest, e Event, why string) error {
 
 // apply gives the account after an event, or the reason why it cannot be.
 func apply(a Account, e Event) (Account, string) {
-	open := a.Address != "" && a.Closed.IsZero()
 	switch {
-	case e.Kind == Added && open:
+	case e.Kind == Added && a.open():
 		return a, "the account exists already"
 	case e.Kind != Added && a.Address == "":
 		return a, "the account was not added until later"
-	case e.Kind != Added && !open:
+	case e.Kind != Added && !a.open():
 		return a, "the account is closed since " + a.Closed.Format(time.RFC3339)
 	}
 	switch e.Kind {
@@ -130,6 +152,9 @@ func apply(a Account, e Event) (Account, string) {
 	}
 	return a, why
 }
+
+// open reports whether the account is there and not closed.
+func (a Account) open() bool { return a.Address != "" && a.Closed.IsZero() }
 
 // after gives the state of the event's service after it, or why it cannot be.
 func (s State) after(e Event) (State, string) {

@@ -91,6 +91,14 @@ func TestTransitions(t *testing.T) {
 		{"cancel revokes a future cancel", []step{{1, now, Subscribed, Inbound}, {2, 9, Cancelled, Inbound}}, step{3, now, Cancelled, Inbound}, ""},
 		{"cancel revokes a future pause", []step{{1, now, Subscribed, Inbound}, {2, 9, Paused, Inbound}}, step{3, now, Cancelled, Inbound}, ""},
 		{"close revokes a future cancel", []step{{1, now, Subscribed, Inbound}, {2, 9, Cancelled, Inbound}}, step{3, now, Closed, ""}, ""},
+		{"cancel takes back a future subscribe", []step{{1, 20, Subscribed, Inbound}}, step{2, now, Cancelled, Inbound}, ""},
+		{"cancel of the other takes nothing back", []step{{1, 20, Subscribed, Outbound}}, step{2, now, Cancelled, Inbound}, "inbound is not subscribed"},
+		{"cancel takes back once", []step{{1, 20, Subscribed, Inbound}, {2, now, Cancelled, Inbound}}, step{3, now, Cancelled, Inbound}, "not subscribed"},
+		{"cancel for later takes nothing back", []step{{1, 20, Subscribed, Inbound}}, step{2, 9, Cancelled, Inbound}, "cancelling inbound now takes back"},
+		{"subscribe again after taking back", []step{{1, 20, Subscribed, Inbound}, {2, now, Cancelled, Inbound}}, step{3, 20, Subscribed, Inbound}, ""},
+		{"cancel takes back a future pause too", []step{{1, 20, Subscribed, Inbound}, {1, 25, Paused, Inbound}}, step{2, now, Cancelled, Inbound}, ""},
+		{"subscribe before a future cancel", []step{{1, now, Subscribed, Inbound}, {2, 9, Cancelled, Inbound}}, step{3, now, Subscribed, Inbound}, "then it can be subscribed to again"},
+		{"close twice for later", []step{{1, 20, Closed, ""}}, step{2, 25, Closed, ""}, "it closes on 2014-10-21T00:00:00Z"},
 		{"second future cancel", []step{{1, now, Subscribed, Inbound}, {2, 9, Cancelled, Inbound}}, step{3, 12, Cancelled, Inbound}, "not subscribed"},
 
 		{"backdated pause", []step{{1, now, Subscribed, Inbound}}, step{9, 5, Paused, Inbound}, ""},
@@ -163,6 +171,53 @@ func TestFutureChange(t *testing.T) {
 	sound(t, db)
 }
 
+// TestPendingIsTold: until it counts, what was entered for later is part of the account.
+func TestPendingIsTold(t *testing.T) {
+	db, c := fresh(t)
+	add(t, db, "taro@example.jp")
+	change := func(k Kind, s Service, at time.Time) {
+		t.Helper()
+		if _, err := db.Change("taro@example.jp", k, s, at, "root"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(what string, pending ...Pending) {
+		t.Helper()
+		got, err := db.Get("taro@example.jp")
+		if err != nil || !slices.Equal(got.Pending, pending) {
+			t.Errorf("%s: Get: %+v, %v; want %+v", what, got.Pending, err, pending)
+		}
+		found, err := db.Lookup("taro+x@example.jp")
+		if err != nil || !slices.Equal(found.Pending, pending) {
+			t.Errorf("%s: Lookup: %+v, %v; want %+v", what, found.Pending, err, pending)
+		}
+		db.List(func(listed Account) bool {
+			if !slices.Equal(listed.Pending, pending) {
+				t.Errorf("%s: List: %+v; want %+v", what, listed.Pending, pending)
+			}
+			return true
+		})
+	}
+	want("nothing")
+	change(Closed, "", day(30))
+	change(Subscribed, Inbound, day(10))
+	subscribed, closed := Pending{Subscribed, Inbound, day(10)}, Pending{Closed, "", day(30)}
+	want("two", subscribed, closed)
+	if _, err := db.Add(NewAccount{Address: "taro@example.jp"}); !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), "2014-10-31") {
+		t.Errorf("adding what is to close: %v", err)
+	}
+	c.now = day(10)
+	want("one", closed)
+	change(Cancelled, Inbound, time.Time{})
+	change(Subscribed, Inbound, day(20))
+	change(Cancelled, Inbound, time.Time{})
+	want("taken back", closed)
+	if a, err := db.Get("taro@example.jp"); err != nil || a.Inbound.Subscribed || !a.Inbound.Since.Equal(day(10)) {
+		t.Errorf("taking back changed the state: %+v, %v", a.Inbound, err)
+	}
+	sound(t, db)
+}
+
 // TestAddAgain: the ledger of a closed account goes on.
 func TestAddAgain(t *testing.T) {
 	db, c := fresh(t)
@@ -216,7 +271,8 @@ type model struct{ entries []*planned }
 
 type planned struct {
 	step
-	revoked bool
+	revoked   bool
+	takesBack bool // cancels what was only planned
 }
 
 // state gives what holds at the end of a day: "", "on", "paused" for each
@@ -242,7 +298,7 @@ func (m *model) state(until int) (in, out string, closed, ok bool) {
 				in, out, closed = "", "", true
 			case e.kind == Subscribed && was == "":
 				*s = "on"
-			case e.kind == Cancelled && was != "":
+			case e.kind == Cancelled && (was != "" || e.takesBack):
 				*s = ""
 			case e.kind == Paused && was == "on" && e.service == Inbound:
 				*s = "paused"
@@ -269,7 +325,9 @@ func (m *model) enter(s step) bool {
 			}
 		}
 	}
-	m.entries = append(m.entries, &planned{step: s})
+	takesBack := s.kind == Cancelled && s.effective <= s.entered &&
+		slices.ContainsFunc(taken, func(e *planned) bool { return e.kind == Subscribed })
+	m.entries = append(m.entries, &planned{step: s, takesBack: takesBack})
 	_, _, _, ok := m.state(horizon)
 	if !ok {
 		m.entries = m.entries[:len(m.entries)-1]

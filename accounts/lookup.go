@@ -120,7 +120,7 @@ func history(tx *bolt.Tx, r record) ([]Event, error) {
 			err = fmt.Errorf("%w: it is of %s", ErrDamaged, e.Address)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("account %s: event %x: %w", address, key, err)
+			return nil, fmt.Errorf("account %s: event %d: %w", address, number(key), err)
 		}
 		events = append(events, e)
 	}

@@ -221,6 +221,9 @@ func (db *DB) begun(address string, a Account, by string) ([]Event, error) {
 	if !a.Closed.IsZero() {
 		events = append(events, Event{Kind: Closed, Effective: a.Closed})
 	}
+	for _, p := range a.Pending {
+		events = append(events, Event{Kind: p.Kind, Service: p.Service, Effective: p.Effective})
+	}
 	for i := range events {
 		events[i].Address, events[i].At, events[i].By = address, now, by
 	}

@@ -105,6 +105,31 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestMaildirIsNotShared: the mail of two accounts is not mixed; what a closed one had is free.
+func TestMaildirIsNotShared(t *testing.T) {
+	db, _ := fresh(t)
+	add(t, db, "a@b")
+	const of = "/var/vmail/b/a/Maildir"
+	_, err := db.Add(NewAccount{Address: "c@b", Maildir: of})
+	if !errors.Is(err, ErrSetting) || !strings.Contains(err.Error(), "that of a@b") {
+		t.Errorf("Add: %v", err)
+	}
+	add(t, db, "c@b")
+	if _, err := db.Set("c@b", Settings{Maildir: new(of)}, "x"); !errors.Is(err, ErrSetting) {
+		t.Errorf("Set: %v", err)
+	}
+	if _, err := db.Set("a@b", Settings{Maildir: new(of), Owner: new("x")}, "x"); err != nil {
+		t.Errorf("Set of its own: %v", err)
+	}
+	if _, err := db.Change("a@b", Closed, "", time.Time{}, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Set("c@b", Settings{Maildir: new(of)}, "x"); err != nil {
+		t.Errorf("Set of a closed account's: %v", err)
+	}
+	sound(t, db)
+}
+
 func TestRecordSurvives(t *testing.T) {
 	r := record{account: Account{Address: "太郎@example.jp", Owner: "x", Language: "ja", Maildir: "/m", Forward: []string{"a@b", "c@d"}, NoCopy: true,
 		Inbound: State{true, true, day(1).Add(123)}, Outbound: State{true, false, day(-99999)}, Closed: day(2), Added: time.Unix(0, 0).UTC()},
@@ -206,7 +231,7 @@ func TestImportOfHandwrittenLines(t *testing.T) {
 	const lines = `{"account":{"address":"A@Example.jp"}}
 
 {"account":{"address":"b@example.jp","owner":"7","language":"en","maildir":"/home/b/Maildir","inbound":{"subscribed":true,"since":"2010-01-01T00:00:00+09:00"},"outbound":{"subscribed":true}}}
-{"account":{"address":"c@example.jp","inbound":{"subscribed":true,"paused":true}}}`
+{"account":{"address":"c@example.jp","inbound":{"subscribed":true,"paused":true},"pending":[{"kind":"closed","effective":"2034-01-01T00:00:00Z"}]}}`
 	for _, want := range []int{3, 0} {
 		if n, err := db.Import(strings.NewReader(lines), "root"); n != want || err != nil {
 			t.Fatalf("%d, %v, want %d", n, err, want)
@@ -221,7 +246,7 @@ func TestImportOfHandwrittenLines(t *testing.T) {
 	if !b.Inbound.Active() || !b.Outbound.Active() || b.Language != "en" || b.Owner != "7" || b.Inbound.Since.Year() != 2009 {
 		t.Errorf("b: %+v", b)
 	}
-	if !c.Inbound.Paused {
+	if !c.Inbound.Paused || len(c.Pending) != 1 || c.Pending[0].Kind != Closed {
 		t.Errorf("c: %+v", c)
 	}
 	sound(t, db)
