@@ -180,19 +180,84 @@ func (r *base64Reader) flush(out []byte) int {
 	return copy(out, b[:n])
 }
 
-// looksBase64 reports whether text starts with a run of base64, whatever its
-// header says: three lines that are alike and longer than words are, or one long
-// line.
+// base64Head is how much of a text is looked at to tell whether it is base64.
+const base64Head = 4096
+
+// looksBase64 reports whether text starts with a run of base64, or has one behind
+// its first empty line, whatever its header says.
 func looksBase64(text []byte) bool {
-	text = bytes.TrimLeft(text[:min(len(text), 4096)], " \t\r\n")
-	width, same := 0, 0
-	for at := 0; at < len(text) && same < 3; {
+	if startsBase64(text) {
+		return true
+	}
+	end, _ := line(text, 0)
+	_, shifted := behindJunk(text)
+	return shifted && isBase64Line(text[:end])
+}
+
+// startsBase64 reports whether text starts with a run of base64: three lines that
+// are alike and longer than words are, or one long line, or lines of any length
+// that mix their letters as no words do.
+func startsBase64(text []byte) bool {
+	text = bytes.TrimLeft(text[:min(len(text), base64Head)], " \t\r\n")
+	width, same, alike := 0, 0, true
+	var run base64Run
+	for at := 0; at < len(text); {
 		end, next := line(text, at)
 		word := bytes.TrimRight(text[at:end], " \t")
-		if !isBase64Line(word) || width > 0 && len(word) != width {
+		if len(word) > 0 && !isBase64Line(word) {
 			break
 		}
-		width, same, at = len(word), same+1, next
+		if alike = alike && len(word) > 0 && (width == 0 || len(word) == width); alike {
+			width, same = len(word), same+1
+		}
+		if width >= 256 || width >= 40 && same == 3 || run.add(word) {
+			return true
+		}
+		at = next
 	}
-	return width >= 256 || width >= 40 && same == 3
+	return false
+}
+
+// base64Run measures lines of base64.
+type base64Run struct {
+	digits int
+	mixes  int // capitals after a small letter
+}
+
+// add takes in a line, and reports whether what came so far is base64 rather than
+// words, names, or numbers: of base64 every sixth digit is a capital after a small
+// letter, of words and of numbers of any base hardly one.
+func (r *base64Run) add(word []byte) bool {
+	word = bytes.TrimRight(word, "=")
+	r.digits += len(word)
+	for i := 1; i < len(word); i++ {
+		if isLower(word[i-1]) && isUpper(word[i]) {
+			r.mixes++
+		}
+	}
+	return r.digits >= 32 && r.mixes*16 >= r.digits
+}
+
+func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
+
+func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }
+
+// behindJunk gives what is behind the first empty line of a text when base64
+// starts there and the line that the text begins with shifts its digits.
+func behindJunk(text []byte) (rest []byte, shifted bool) {
+	digits := 0
+	for at := 0; at < min(len(text), base64Head); {
+		end, next := line(text, at)
+		if end == at && digits > 0 {
+			rest = text[next:]
+			return rest, digits%4 != 0 && startsBase64(rest)
+		}
+		for _, c := range text[at:end] {
+			if unbase64[c] < urlDigit {
+				digits++
+			}
+		}
+		at = next
+	}
+	return nil, false
 }

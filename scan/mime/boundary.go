@@ -10,6 +10,10 @@ import (
 // meant to confuse has one.
 const maxBoundaries = 16
 
+// maxBoundary bounds the length of a boundary: a delimiter is known by what it
+// begins with. RFC 2046 allows 70, RFC 5322 no line of more than 998.
+const maxBoundary = 1000
+
 // level is a multipart that is being read.
 type level struct {
 	closed bool // its closing delimiter was the last one seen
@@ -127,6 +131,7 @@ func addBoundaries(to []string, params []param) (_ []string, all bool) {
 			forms = append(forms, decodeText(p.value))
 		}
 		for _, b := range forms {
+			b = b[:min(len(b), maxBoundary)]
 			if strings.ContainsAny(b, "\r\n") || slices.Contains(to, b) {
 				continue
 			}

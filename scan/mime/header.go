@@ -2,6 +2,7 @@ package mime
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -9,13 +10,15 @@ import (
 const (
 	maxContentFields = 64 // Content-* fields of one header that are looked into
 	maxNames         = 16 // file names of one part
-	maxEncodings     = 8  // transfer encodings of one part
+	maxEncodings     = 8  // transfer encodings of one part, besides the first name of each decoder
+	maxOthers        = 4  // places where the body of one part may start, besides the likeliest
 )
 
 // header is what a header section says about its part.
 type header struct {
-	body  int // where the body starts
-	other int // where else it may start; -1: nowhere
+	body   int   // where the body starts
+	others []int // where else it may start
+	more   bool  // in further places, too
 
 	fields       int // Content-* fields seen
 	types        []string
@@ -26,6 +29,7 @@ type header struct {
 	dispositions []string
 	fileNames    []string // of Content-Disposition
 	typeNames    []string // of Content-Type
+	id           string   // the Content-ID
 }
 
 // section is the state of the walk through the lines of a header.
@@ -33,17 +37,16 @@ type section struct {
 	name  []byte // of the field that is being read; nil: none
 	value int    // where its value starts
 	junk  int    // first of the lines without a field name since the last field; -1: none
-	inner int    // the same before a field; -1: none
 }
 
 // header reads the header section that starts at at.
 //
 // Lines without a field name in the midst of fields are passed over. Where no
 // field follows them, the empty line before the body may be what is missing: the
-// body starts with them. Either way the other reading is kept.
+// body starts with them. Either way the other readings are kept.
 func (p *parser) header(at int) *header {
-	h := &header{other: -1}
-	s := section{junk: -1, inner: -1}
+	h := &header{}
+	s := section{junk: -1}
 	pos, end := at, 0
 	if at == 0 && bytes.HasPrefix(p.raw, []byte("\xef\xbb\xbf")) {
 		pos = 3
@@ -61,7 +64,7 @@ func (p *parser) header(at int) *header {
 			h.body = next
 			break
 		}
-		s.line(p, text, pos, first)
+		s.line(p, h, text, pos, first)
 		pos = next
 	}
 	closed := end == pos && pos < len(p.raw) // by an empty line
@@ -72,15 +75,20 @@ func (p *parser) header(at int) *header {
 	switch {
 	case s.junk >= 0:
 		if h.body > s.junk {
-			h.other = h.body
+			h.other(h.body)
 		}
 		h.body = s.junk
-	case s.inner >= 0:
-		h.other = s.inner
-	case !closed && at < pos:
-		h.other = at
+	case len(h.others) == 0 && !closed && at < pos:
+		h.other(at)
 	}
 	return h
+}
+
+// other notes a place where the body may start, too.
+func (h *header) other(at int) {
+	if h.more = len(h.others) == maxOthers; !h.more {
+		h.others = append(h.others, at)
+	}
 }
 
 // endsHeader reports whether a line is a delimiter: one of the part's own, where
@@ -97,7 +105,7 @@ func (p *parser) endsHeader(h *header, pos int, text []byte) bool {
 }
 
 // line takes in a line that is neither empty nor a continuation.
-func (s *section) line(p *parser, text []byte, pos int, first bool) {
+func (s *section) line(p *parser, h *header, text []byte, pos int, first bool) {
 	if first {
 		if bytes.HasPrefix(text, []byte("From ")) || bytes.HasPrefix(text, []byte(">From ")) {
 			return // of an mbox file
@@ -115,8 +123,8 @@ func (s *section) line(p *parser, text []byte, pos int, first bool) {
 		return
 	}
 	s.name, s.value = name, pos+colon+1
-	if s.junk >= 0 && s.inner < 0 {
-		s.inner = s.junk
+	if s.junk >= 0 {
+		h.other(s.junk)
 	}
 	s.junk = -1
 }
@@ -146,11 +154,18 @@ func (p *parser) field(h *header, s *section, start, end int) {
 	case "type":
 		p.contentType(h, unfold(value))
 	case "transfer-encoding":
-		h.addEncodings(unfold(value))
+		if !h.addEncodings(unfold(value)) {
+			p.unchecked("header")
+		}
 	case "disposition":
-		kind, params := parseParams(unfold(value))
+		kind, params, all := parseParams(unfold(value))
 		h.dispositions = append(h.dispositions, kind)
-		h.fileNames = addNames(h.fileNames, params)
+		var named bool
+		if h.fileNames, named = addNames(h.fileNames, params); !named || !all {
+			p.unchecked("header")
+		}
+	case "id":
+		h.id = cmp.Or(h.id, contentID(unfold(value)))
 	}
 }
 
@@ -195,16 +210,17 @@ func unfold(value []byte) string {
 
 // contentType takes in a Content-Type field.
 func (p *parser) contentType(h *header, value string) {
-	kind, params := parseParams(value)
+	kind, params, all := parseParams(value)
 	h.types = append(h.types, kind)
 	if h.multipart == "" && strings.HasPrefix(kind, "multipart/") {
 		h.multipart = kind
 	}
-	var all bool
-	if h.boundaries, all = addBoundaries(h.boundaries, params); !all {
+	var bounded, named bool
+	h.boundaries, bounded = addBoundaries(h.boundaries, params)
+	h.typeNames, named = addNames(h.typeNames, params)
+	if !all || !bounded || !named {
 		p.unchecked("header")
 	}
-	h.typeNames = addNames(h.typeNames, params)
 	for _, param := range params {
 		if h.params == nil {
 			h.params = map[string]string{}
@@ -215,40 +231,62 @@ func (p *parser) contentType(h *header, value string) {
 	}
 }
 
+// contentID gives the identifier in a Content-ID or in what refers to one
+// (RFC 2392).
+func contentID(value string) string {
+	return strings.Trim(value[:min(len(value), maxOther)], " \t<>")
+}
+
 // addEncodings takes in a Content-Transfer-Encoding field: the words of its
-// value, the first of which most programs go by.
-func (h *header) addEncodings(value string) {
+// value, the first of which most programs go by. However many words there are,
+// no decoder is left out; all is false when encoded words were too long to tell.
+func (h *header) addEncodings(value string) (all bool) {
+	all = true
 	if strings.Contains(value, "=?") {
-		value += " " + decodeText(value)
+		all = len(value) <= maxValue
+		value += " " + decodeText(value[:min(len(value), maxValue)])
 	}
 	words := func(r rune) bool { return strings.ContainsRune(" \t,;\"'()<>=", r) }
+	known := func(word string) bool {
+		if len(h.encodings) < maxEncodings {
+			return slices.Contains(h.encodings, word)
+		}
+		d := decoderOf(word)
+		return slices.ContainsFunc(h.encodings, func(e string) bool { return decoderOf(e) == d })
+	}
 	for _, s := range []string{withoutComments(value), value} {
-		for _, word := range strings.FieldsFunc(strings.ToLower(s), words) {
-			if len(h.encodings) < maxEncodings && !slices.Contains(h.encodings, word) {
-				h.encodings = append(h.encodings, clip(word))
+		for word := range strings.FieldsFuncSeq(strings.ToLower(s), words) {
+			if word = clip(word); !known(word) {
+				h.encodings = append(h.encodings, word)
 			}
 		}
 	}
+	return all
 }
 
-// addNames appends the file names among params, each once.
-func addNames(to []string, params []param) []string {
+// addNames appends the file names among params, each once; all is false when
+// there are too many.
+func addNames(to []string, params []param) (_ []string, all bool) {
 	for _, p := range params {
 		if p.name != "filename" && p.name != "name" {
 			continue
 		}
 		name := clip(p.text())
-		if name != "" && len(to) < maxNames && !slices.Contains(to, name) {
-			to = append(to, name)
+		if name == "" || slices.Contains(to, name) {
+			continue
 		}
+		if len(to) == maxNames {
+			return to, false
+		}
+		to = append(to, name)
 	}
-	return to
+	return to, true
 }
 
 // describe writes what a header says into its part. kind is the type of a part
 // that names none.
 func (p *parser) describe(part *Part, h *header, kind string) {
-	part.Type, part.Params, part.Encodings, part.other = kind, h.params, h.encodings, h.other
+	part.Type, part.Params, part.Encodings, part.contentID = kind, h.params, h.encodings, h.id
 	if i := slices.IndexFunc(h.types, isType); i >= 0 {
 		part.Type = h.types[i]
 	} else if len(h.types) > 0 {
@@ -303,16 +341,19 @@ func isType(s string) bool {
 	return ok && major != "" && minor != ""
 }
 
-// isMessage reports whether the type of the part says that it is a message:
-// every message/* that is not a list of fields.
-func (p *Part) isMessage() bool {
-	switch p.Type {
+// isMessage reports whether the type of the part says that it is a message.
+func (p *Part) isMessage() bool { return isMessage(p.Type) }
+
+// isMessage reports whether a type is that of a message: every message/* that is
+// not a list of fields.
+func isMessage(kind string) bool {
+	switch kind {
 	case "message/delivery-status", "message/disposition-notification", "message/feedback-report",
 		"message/global-delivery-status", "message/global-disposition-notification",
 		"message/global-headers", "message/tracking-status", "message/sip", "message/sipfrag":
 		return false
 	}
-	return strings.HasPrefix(p.Type, "message/")
+	return strings.HasPrefix(kind, "message/")
 }
 
 // isIdentity reports whether no Content-Transfer-Encoding of the part names a

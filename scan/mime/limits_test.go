@@ -89,6 +89,19 @@ var hostile = map[string]func(n int) []byte{
 	"pieces": func(n int) []byte {
 		return []byte("Content-Disposition: x" + strings.Repeat("; name*1*=%41", n/13) + "\n\n")
 	},
+	"values without an end": func(n int) []byte {
+		return append([]byte("Content-Disposition: x; "+strings.Repeat("filename=a ", 1000)), append(bytes.Repeat([]byte("\x81\x82\x83\xe0"), n/4), "\n\n"...)...)
+	},
+	"the name as a value": func(n int) []byte { return []byte("Content-Type: x/y; " + strings.Repeat("boundary=", n/9) + "\n\n") },
+	"open quotes":         func(n int) []byte { return []byte("Content-Type: x/y; " + strings.Repeat(`name=\"`, n/7) + "\n\n") },
+	"numbers without end": func(n int) []byte { return []byte("Content-Type: x/y" + strings.Repeat("; name*0=a", n/10) + "\n\n") },
+	"fields between junk": func(n int) []byte {
+		return []byte("Content-Transfer-Encoding: base64\n" + strings.Repeat("j\nX: y\n", n/7))
+	},
+	"encoded levels": func(n int) []byte {
+		level := "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64\nj\nX: y\nj\nX: y\n\n--b\n"
+		return append(bytes.Repeat([]byte(level), 49), bytes.Repeat([]byte("\nQUJD="), n/6)...)
+	},
 	"nested boundaries": func(n int) []byte {
 		var b bytes.Buffer
 		for i := range 50 {

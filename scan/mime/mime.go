@@ -85,10 +85,13 @@ type Part struct {
 	Names       []string          // file names, decoded to UTF-8, the likeliest first; every candidate that some mail program shows
 
 	Blocks []Block // uuencoded files within the raw text of a leaf
-	Extra  bool    // preamble or epilogue of the parent: bytes that no mail program should show, ID "2.0" and "2.~" (further ones "2.~2", …)
+	Extra  bool    // bytes of the parent that no mail program should show: preamble and epilogue, ID "2.0" and "2.~" (further ones "2.~2", …); its body as a whole, ID "2*" (further ones "2*2", …)
 
 	boundaries []string // every candidate
-	other      int      // where the body starts for programs that read the header differently; -1: nowhere else
+	contentID  string   // without its angle brackets
+	others     []int    // where the body starts for programs that read the header differently
+	loose      []Block  // uuencoded files of which the end is uncertain
+	wholes     []*Part  // the body, as a whole, for programs that see no parts in it: Extra, without a Cut
 }
 
 // Block is a uuencoded file within a text, from its begin line to the line end
@@ -98,6 +101,7 @@ type Block struct {
 	Name string
 
 	base64 bool // begin-base64: its lines are base64
+	loose  bool // what follows may have been taken for its data
 }
 
 // Reading is one way to decode the body of a leaf.
@@ -129,7 +133,9 @@ func Parse(raw []byte, limits Limits) *Message {
 }
 
 // Leaves yields the parts that hold bytes of their own, in the order of the
-// message: leaves of the tree, preambles and epilogues that are not blank.
+// message: leaves of the tree, preambles and epilogues that are not blank. Where
+// programs may see no parts, the body with all its parts comes after these, as an
+// Extra that cannot be cut.
 func (m *Message) Leaves() iter.Seq[*Part] {
 	return func(yield func(*Part) bool) { m.Root.leaves(yield) }
 }
@@ -137,7 +143,7 @@ func (m *Message) Leaves() iter.Seq[*Part] {
 // leaves reports whether to go on.
 func (p *Part) leaves(yield func(*Part) bool) bool {
 	if p.Message != nil {
-		return p.Message.leaves(yield)
+		return p.Message.leaves(yield) && yieldAll(p.wholes, yield)
 	}
 	if len(p.Children) == 0 {
 		return yield(p)
@@ -154,8 +160,13 @@ func (p *Part) leaves(yield func(*Part) bool) bool {
 			return false
 		}
 	}
-	for _, extra := range extras {
-		if !yield(extra) {
+	return yieldAll(extras, yield) && yieldAll(p.wholes, yield)
+}
+
+// yieldAll reports whether to go on.
+func yieldAll(parts []*Part, yield func(*Part) bool) bool {
+	for _, p := range parts {
+		if !yield(p) {
 			return false
 		}
 	}
@@ -188,7 +199,7 @@ func (p *Part) IsBody() bool {
 	}
 	root := p.messageRoot()
 	switch {
-	case p.Type == "text/plain" || p.Type == "text/html":
+	case p.Type == "text/plain" || p.Type == "text/html" || p.Type == "application/xhtml+xml":
 	case strings.HasPrefix(p.Type, "multipart/"): // without parts: shown as text
 	case p == root && strings.HasPrefix(p.Type, "text/"):
 	default:
@@ -198,11 +209,24 @@ func (p *Part) IsBody() bool {
 		return false
 	}
 	for ; p != root; p = p.Parent {
-		if p.Parent.Type == "multipart/related" && p != p.Parent.Children[0] {
+		if p.Parent.Type == "multipart/related" && p != p.Parent.start() {
 			return false
 		}
 	}
 	return true
+}
+
+// start gives the child of a multipart/related that the others belong to: the one
+// that its start parameter names, else the first (RFC 2387, section 3.2).
+func (p *Part) start() *Part {
+	if id := contentID(p.Params["start"]); id != "" {
+		for _, child := range p.Children {
+			if child.contentID == id {
+				return child
+			}
+		}
+	}
+	return p.Children[0]
 }
 
 // firstLeaf gives the leaf of p that comes first, preambles apart.

@@ -37,6 +37,7 @@ type parser struct {
 	depth  int // of multiparts and attached messages
 	parts  int
 	full   bool // the limit of parts is met: the rest is one leaf
+	reread int  // bytes of bodies with parts that are read as a whole, too
 }
 
 // delimiter is a line that ends a part.
@@ -65,7 +66,7 @@ func (p *parser) newPart(parent *Part) *Part {
 		p.full = true
 		p.unchecked("parts")
 	}
-	return &Part{Parent: parent, Type: "text/plain", other: -1}
+	return &Part{Parent: parent, Type: "text/plain"}
 }
 
 // end is the delimiter that the end of the message makes.
@@ -84,11 +85,12 @@ func (p *parser) entity(part *Part, at int, kind string) delimiter {
 	p.describe(part, h, kind)
 	d := p.body(part, h)
 	part.span(at, h.body, d.start)
-	if part.other > d.start || len(part.Children) > 0 || part.Message != nil {
-		part.other = -1
-	}
-	if len(part.Children) == 0 && part.Message == nil && part.isIdentity() {
-		part.Blocks = findBlocks(p.raw, part.Body)
+	p.others(part, h, d.start)
+	switch {
+	case len(part.Children) > 0 || part.Message != nil:
+		p.wholes(part, h)
+	case part.isIdentity():
+		part.setBlocks(p.raw)
 	}
 	return d
 }
@@ -205,11 +207,60 @@ func (p *parser) extra(to []*Part, parent *Part, start, end int) []*Part {
 	} else if len(trimBlank(text)) == 0 {
 		return to
 	}
-	e := &Part{Parent: parent, Type: "text/plain", Extra: true, other: -1}
-	e.span(start, start, end)
+	e := p.extraPart(parent, Range{start, end})
 	e.Cut = e.Whole
-	e.Blocks = findBlocks(p.raw, e.Body)
 	return append(to, e)
+}
+
+// others keeps the places where else the body of a part may start. Of a body that
+// is not encoded the first one will do: the others are in it as they are.
+func (p *parser) others(part *Part, h *header, end int) {
+	part.others = slices.DeleteFunc(h.others, func(at int) bool { return at > end })
+	switch {
+	case part.isIdentity():
+		part.others = part.others[:min(len(part.others), 1)]
+	case h.more:
+		p.unchecked("header")
+	}
+}
+
+// extraPart makes a leaf of bytes outside of all parts. They are in the encodings
+// of their parent, if in any.
+func (p *parser) extraPart(parent *Part, body Range) *Part {
+	e := &Part{Parent: parent, Type: "text/plain", Encodings: parent.Encodings, Extra: true}
+	e.span(body.Start, body.Start, body.End)
+	e.setBlocks(p.raw)
+	return e
+}
+
+// maxReread bounds how often, on the average, a byte of the message is read as a
+// piece of a body that has parts.
+const maxReread = 16
+
+// wholes gives a part that has parts, or is a message, the readings that its body
+// has for programs that do not see these: because they go by another
+// Content-Type, undo an encoding first, or end the header elsewhere.
+func (p *parser) wholes(part *Part, h *header) {
+	opaque := !part.isIdentity() || slices.ContainsFunc(h.types, func(kind string) bool {
+		if part.Message != nil {
+			return !isMessage(kind)
+		}
+		return !strings.HasPrefix(kind, "multipart/")
+	})
+	starts := part.others
+	if opaque {
+		starts = append([]int{part.Body.Start}, starts...)
+	}
+	for _, at := range starts {
+		if at >= part.Body.Start && !opaque || at < part.Body.Start && at == part.Header.Start {
+			continue // the parts, and what is around them, are all there is, but for the header
+		}
+		if p.reread += part.Body.End - at; p.reread > maxReread*len(p.raw) {
+			p.unchecked("header")
+			return
+		}
+		part.wholes = append(part.wholes, p.extraPart(part, Range{at, part.Body.End}))
+	}
 }
 
 // find gives the first delimiter of an open level at or after at, which is the
@@ -272,6 +323,12 @@ func (p *Part) span(at, body, end int) {
 // number gives the parts below p their section numbers; prefix is what the
 // numbers of its children start with.
 func number(p *Part, prefix string) {
+	for i, w := range p.wholes {
+		w.ID = p.ID + "*"
+		if i > 0 {
+			w.ID += strconv.Itoa(i + 1)
+		}
+	}
 	epilogues := 0
 	for _, e := range p.Extras {
 		switch {

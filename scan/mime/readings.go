@@ -57,10 +57,11 @@ func (m *Message) Readings(p *Part) iter.Seq[Reading] {
 		if len(p.Children) > 0 || p.Message != nil {
 			return
 		}
-		if !m.read(p, p.Body, yield) || p.other < 0 {
-			return
+		for _, at := range append([]int{p.Body.Start}, p.others...) {
+			if !m.read(p, Range{at, p.Body.End}, yield) {
+				return
+			}
 		}
-		m.read(p, Range{p.other, p.Body.End}, yield)
 	}
 }
 
@@ -112,7 +113,7 @@ func (p *Part) decoders(body []byte) []*decoder {
 	for _, e := range p.Encodings {
 		add(decoderOf(e))
 	}
-	if len(chosen) == 0 || p.isMessage() {
+	if len(chosen) == 0 || p.isMessage() || p.Extra {
 		add(decoderOf("binary"))
 	}
 	for i := range decoders {
@@ -128,12 +129,16 @@ func (m *Message) identity(p *Part, in Range, yield func(Reading) bool) bool {
 	if !yield(Reading{How: "identity", Raw: in.of(m.Raw)}) {
 		return false
 	}
-	blocks := p.Blocks
+	blocks := slices.Concat(p.Blocks, p.loose)
 	if in != p.Body || !p.isIdentity() {
 		blocks = findBlocks(m.Raw, in)
 	}
 	for _, b := range blocks {
-		if !yield(Reading{How: "uuencode", Name: b.Name, Data: b.open(m.Raw), Block: &b.Range}) {
+		r := Reading{How: "uuencode", Name: b.Name, Data: b.open(m.Raw)}
+		if !b.loose {
+			r.Block = &b.Range
+		}
+		if !yield(r) {
 			return false
 		}
 	}
@@ -149,6 +154,7 @@ func readBase64(body []byte, yield func(Reading) bool) bool {
 	for !first.ended {
 		first.fill()
 	}
+	behind, shifted := behindJunk(body)
 	more := []struct {
 		how    string
 		differ bool
@@ -157,6 +163,7 @@ func readBase64(body []byte, yield func(Reading) bool) bool {
 		{"base64, padding passed over", first.sawInner, &base64Reader{src: body, keepOn: true}},
 		{"base64, line by line", first.sawInner || first.sawForeign, &base64Reader{src: body, byLine: true}},
 		{"base64url", first.sawURL, &base64Reader{src: body, url: true}},
+		{"base64, behind an empty line", shifted, &base64Reader{src: behind}},
 	}
 	for _, r := range more {
 		if r.differ && !yield(Reading{How: r.how, Data: r.data}) {

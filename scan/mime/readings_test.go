@@ -2,6 +2,7 @@ package mime
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -76,6 +77,10 @@ func TestReadings(t *testing.T) {
 		{"uuencode without begin", "uue", "#0V%T\n`\nend\n", []string{"uuencode:Cat", "identity:#0V%T\n`\nend\n"}},
 		{"uuencode in a text", "", "hi\n" + cat + "\nbye\n", []string{"identity:hi\n" + cat + "\nbye\n", "uuencode:cat.txt:Cat@4-34"}},
 		{"uuencode without an end", "", "begin 644 a\n#0V%T\nbye\n", []string{"identity:begin 644 a\n#0V%T\nbye\n", "uuencode:a:Cat@1-19"}},
+		{"uuencode without an end, a short line last", "", "begin 644 a\n#0V%\n", []string{"identity:begin 644 a\n#0V%\n", "uuencode:a:Ca@"}},
+		{"uuencode with an end, a short line and a checksum", "", "begin 644 a\n#0V%TX\n\"0V\n`\nend\n",
+			[]string{"identity:begin 644 a\n#0V%TX\n\"0V\n`\nend\n", "uuencode:a:CatC`@1-30"}},
+		{"begin-base64 without an end", "", "begin-base64 644 a\nQ2F0\nBye\n", []string{"identity:begin-base64 644 a\nQ2F0\nBye\n", "uuencode:a:Cat\x07\x27"}},
 		{"two uuencoded files, a decoy before", "", "begin 1 x\nbegin 644 d\nbegin 644 a\n#0V%T\nend\nbegin 644 b\n#0V%T\nend\n",
 			[]string{"identity:begin 1 x\nbegin 644 d\nbegin 644 a\n#0V%T\nend\nbegin 644 b\n#0V%T\nend\n", "uuencode:a:Cat@23-45", "uuencode:b:Cat@45-67"}},
 		{"begin-base64", "", "begin-base64 644 a\nQ2F0\n====\n", []string{"identity:begin-base64 644 a\nQ2F0\n====\n", "uuencode:a:Cat@1-30"}},
@@ -95,6 +100,40 @@ func TestReadings(t *testing.T) {
 			m := Parse([]byte(raw), Limits{})
 			if got := decoded(t, m); !slices.Equal(got, tt.want) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestATextIsNotTakenForUuencodedData(t *testing.T) {
+	data := strings.SplitAfter(testdata.Uuencode("a", strings.Repeat("Cat", 17)), "\n")
+	full, last := data[1], data[2]
+	for _, tt := range []struct {
+		name, lines string
+		block       bool // may be cut
+	}{
+		{"no end, no text", full + last, true},
+		{"no end, then a text in small letters", full + last + "hi there\n", true},
+		{"no end, then a text in capitals", full + last + "SEE YOU AT 5\nREGARDS, BOB\n", false},
+		{"no last line, then a text in capitals", full + "SEE YOU AT 5\nREGARDS, BOB\n", false},
+		{"no last line, then a short text in capitals", full + "BYE\n", false},
+		{"a text in capitals before an end", full + last + "SEE YOU AT 5\nend\n", false},
+		{"blanks cut off before an end", full + "#0V\n`\nend\n", true},
+		{"a checksum on each line", strings.ReplaceAll(full, "\n", "X\n") + "end\n", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := Parse([]byte("\nhi\nbegin 644 a\n"+tt.lines), Limits{})
+			if got := len(m.Root.Blocks) == 1; got != tt.block {
+				t.Errorf("block %v, want %v", got, tt.block)
+			}
+			found := false
+			for r := range m.Readings(m.Root) {
+				if data, _ := io.ReadAll(cmp.Or(r.Data, io.Reader(bytes.NewReader(r.Raw)))); r.How == "uuencode" {
+					found = bytes.HasPrefix(data, []byte("CatCatCat")) && (r.Block != nil) == tt.block
+				}
+			}
+			if !found {
+				t.Error("the file is not read")
 			}
 		})
 	}

@@ -209,26 +209,74 @@ func findBlocks(raw []byte, in Range) []Block {
 			continue
 		}
 		at = next
-		stop, ok := blockEnd(text, next, isBase64)
+		stop, loose, ok := blockEnd(text, next, isBase64)
 		if ok {
 			at = stop
-			blocks = append(blocks, Block{Range: Range{in.Start + start, in.Start + stop}, Name: name, base64: isBase64})
+			blocks = append(blocks, Block{
+				Range: Range{in.Start + start, in.Start + stop}, Name: name, base64: isBase64, loose: loose,
+			})
+		}
+	}
+}
+
+// setBlocks finds the uuencoded files in the raw text of a part.
+func (p *Part) setBlocks(raw []byte) {
+	for _, b := range findBlocks(raw, p.Body) {
+		if b.loose {
+			p.loose = append(p.loose, b)
+		} else {
+			p.Blocks = append(p.Blocks, b)
 		}
 	}
 }
 
 // blockEnd gives the end of the block whose data starts at at: behind its end
-// line or, where there is none, behind its last line of data. ok is false when
-// there is neither.
-func blockEnd(text []byte, at int, isBase64 bool) (end int, ok bool) {
-	r := newUUReader(linesOf(text, &at), isBase64)
+// line or, where there is none, behind its last line of data. loose says that a
+// line may have been taken for data that is text. ok is false when there is
+// neither data nor an end.
+func blockEnd(text []byte, at int, isBase64 bool) (end int, loose, ok bool) {
+	next := linesOf(text, &at)
+	var last []byte
+	r := newUUReader(func() (text []byte, ok bool) {
+		last, ok = next()
+		return last, ok
+	}, isBase64)
 	end = at
+	var f fit
 	for !r.done {
 		before := r.data
 		r.buf = r.step(r.buf[:0])
 		if r.data > before || r.isTaken {
 			end = at
 		}
+		if r.data > before && !isBase64 {
+			f.line(last)
+		}
 	}
-	return end, r.data > 0 || r.isTaken
+	loose = f.bad || !r.isTaken && (f.short || isBase64)
+	return end, loose, r.data > 0 || r.isTaken
+}
+
+// fit watches whether lines of data are as programs write them: all as long as
+// the first, only the last one shorter, each as long as its count says. A text in
+// capitals that follows a file without an end line is not.
+type fit struct {
+	full  int  // count of the first line
+	begun bool // there was one
+	ended bool // the last line was seen
+	short bool // a line is shorter than its count says: blanks at its end were cut off, if it is data
+	bad   bool // a line is none that programs write
+}
+
+// line takes in a line of data. Of a line that is one or two characters too long
+// these are a checksum.
+func (f *fit) line(text []byte) {
+	count, length := int(text[0]-' ')&63, len(text)-1
+	if !f.begun {
+		f.begun, f.full = true, count
+	}
+	want := (count + 2) / 3 * 4
+	f.bad = f.bad || length > want+2 || count > f.full || f.ended && count > 0
+	f.short = f.short || length < want
+	f.ended = f.ended || count < f.full
 }
