@@ -57,6 +57,7 @@ define ensure
 @have() { \
 	case $$1 in \
 	gcc|pkg-config|strace) command -v $$1 ;; \
+	libc6-dev) echo '#include <stdint.h>' | gcc -E - ;; \
 	libyara-dev) pkg-config --exists yara ;; \
 	postfix) test -x /usr/sbin/postfix ;; \
 	dovecot-core) test -x /usr/sbin/dovecot ;; \
@@ -80,7 +81,7 @@ fi
 endef
 
 deps-build:
-	$(call ensure,required,gcc pkg-config libyara-dev)
+	$(call ensure,required,gcc libc6-dev pkg-config libyara-dev)
 
 deps: deps-build ## install what building and testing need, or say what is missing
 	$(call ensure,tests that need them are skipped,postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd strace)

@@ -128,7 +128,8 @@ func outcome(v *scan.Verdict) delivery {
 	return d
 }
 
-// ruleNames says for the log what matched, else what could not be checked.
+// ruleNames says for the log what matched, what matched without counting ("noted:"),
+// and what could not be checked.
 func ruleNames(v *scan.Verdict) string {
 	var names []string
 	for _, f := range v.Findings {
@@ -137,6 +138,9 @@ func ruleNames(v *scan.Verdict) string {
 			name = "policy:" + f.Policy
 		}
 		names = append(names, fmt.Sprintf("%.200s", name))
+	}
+	for _, f := range v.Noted {
+		names = append(names, fmt.Sprintf("noted:%.200s", f.Rule))
 	}
 	for _, u := range v.Unchecked {
 		names = append(names, fmt.Sprintf("unchecked:%.40s", u.Reason))

@@ -49,6 +49,9 @@ func TestOutcomes(t *testing.T) {
 	}{
 		{"clean", func() (*scan.Verdict, error) { return &scan.Verdict{Outcome: scan.Clean}, nil },
 			"250 2.0.0", []string{sample}, []string{"Clean"}, `action=clean`},
+		{"a rule that only notes", func() (*scan.Verdict, error) {
+			return &scan.Verdict{Outcome: scan.Clean, Noted: finding}, nil
+		}, "250 2.0.0", []string{sample}, []string{"Clean"}, `action=clean rule=noted:kiyome/test`},
 		{"not checked", func() (*scan.Verdict, error) {
 			return &scan.Verdict{Outcome: scan.Clean, Unchecked: []scan.Unchecked{{Reason: "encrypted"}}}, nil
 		}, "250 2.0.0", []string{sample}, []string{"Unscanned"}, `action=unscanned`},

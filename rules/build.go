@@ -20,8 +20,8 @@ import (
 // already built from the same sources, configuration and libyara, it is kept; so
 // it is when it came by a Rollback from what c says and nothing changed since.
 // problems lists files that were left out and warnings; err is not nil when
-// nothing was built, and then the current set is as it was. Builds into one
-// dir wait for each other.
+// nothing was built, and then the current set is as it was. ErrWouldLose: what the
+// current set has would be missing (see Config.Lose). Builds into one dir wait for each other.
 func Build(ctx context.Context, c Config, dir string) (set Compiled, problems []Problem, err error) {
 	unlock, err := lock(ctx, dir)
 	if err != nil {
@@ -46,17 +46,25 @@ func Build(ctx context.Context, c Config, dir string) (set Compiled, problems []
 				Message: "the rules are those that were rolled back: the set before them serves until they change"}), nil
 		}
 	}
-	r, problems, err := compileSets(ctx, c, sets)
+	r, files, problems, err := compileSets(ctx, c, sets)
 	problems = append(unread, problems...)
 	if err != nil {
 		return Compiled{}, problems, err
 	}
 	defer r.Destroy()
+	if g := m.Current; g != nil && !c.Lose {
+		if lost := g.loses(sets, files); len(lost) > 0 {
+			return Compiled{}, problems, fmt.Errorf("%w: %s", ErrWouldLose, strings.Join(lost, ", "))
+		}
+	}
 	g, err := save(c, r, dir, digest)
 	if err != nil {
 		return Compiled{}, problems, err
 	}
-	g.Problems = problems
+	g.Problems, g.Files = problems, files
+	for _, s := range sets {
+		g.Sets = append(g.Sets, s.name)
+	}
 	if err := m.install(g, dir); err != nil {
 		return Compiled{}, problems, err
 	}
@@ -193,7 +201,7 @@ func Rollback(dir string) (Compiled, error) {
 // problem. The error is for faults that are not the rules'.
 func Check(ctx context.Context, c Config) ([]Problem, error) {
 	sets, problems := readSources(c)
-	r, more, err := compileSets(ctx, c, sets)
+	r, _, more, err := compileSets(ctx, c, sets)
 	if err != nil {
 		return problems, err
 	}
@@ -211,6 +219,24 @@ func Silence(dir, name string) error {
 // Unsilence takes it back. It is no error that the name was not silenced.
 func Unsilence(dir, name string) error {
 	return editSilenced(dir, name, func(list []string) []string { return list })
+}
+
+// Proves checks that the current set of dir, less what is silenced, would still
+// cut the EICAR test file: a server with it could not start. The error is then ErrNoEICAR.
+func Proves(dir string) error {
+	c, err := Current(dir)
+	if err != nil {
+		return err
+	}
+	s, err := Load(c)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if s.Ignored(sha256.Sum256(eicar())) {
+		return ErrNoEICAR
+	}
+	return s.matchesEICAR()
 }
 
 // editSilenced rewrites the list of dir: without name, then as add leaves it.

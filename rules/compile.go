@@ -346,21 +346,24 @@ func compileOnce(list []*trial) (r *yara.Rules, misfit int, bad *Problem, err er
 
 // compileSets makes one set of rules of all that can serve. The rules that the
 // configuration switches off are switched off in it.
-func compileSets(ctx context.Context, c Config, sets []sourceSet) (*yara.Rules, []Problem, error) {
-	problems := checkConfig(c, sets)
+func compileSets(ctx context.Context, c Config, sets []sourceSet) (r *yara.Rules, files []string, problems []Problem, err error) {
+	problems = checkConfig(c, sets)
 	var all []*trial
 	for _, s := range sets {
 		good, bad, err := admit(ctx, s)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		all = append(all, good...)
 		problems = append(problems, bad...)
 	}
 	r, all, bad, err := compileAll(ctx, all)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	switchOff(r, c, all)
-	return r, append(problems, bad...), nil
+	for _, t := range all {
+		files = append(files, t.name())
+	}
+	return r, files, append(problems, bad...), nil
 }

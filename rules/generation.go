@@ -97,6 +97,37 @@ type generation struct {
 	Built    time.Time
 	Inputs   string    // digest of what it was made of
 	Problems []Problem // found when it was made
+	Sets     []string  // whose rules are in it
+	Files    []string  // that were compiled
+}
+
+// loses names what serves in g and would not in a set that is made of files of
+// sets: sets that have gone, and files that are there and have a fault now. A file
+// that was taken out of its set is no loss: somebody meant it; and the built-in set
+// goes only when it is switched off.
+func (g generation) loses(sets []sourceSet, files []string) (lost []string) {
+	there := make(map[string]bool)
+	for _, s := range sets {
+		there["set "+s.name] = true
+		for _, src := range s.sources {
+			there[src.name()] = true
+		}
+	}
+	for _, name := range g.Sets {
+		if name != builtinSet && !there["set "+name] {
+			lost = append(lost, "set "+name)
+		}
+	}
+	good := make(map[string]bool)
+	for _, f := range files {
+		good[f] = true
+	}
+	for _, f := range g.Files {
+		if there[f] && !good[f] {
+			lost = append(lost, f)
+		}
+	}
+	return lost
 }
 
 func (g generation) compiled(dir string) Compiled {

@@ -20,6 +20,8 @@ var (
 	ErrDamaged = errors.New("damaged: digest does not match")
 	// ErrNoEICAR: the rules do not match the EICAR test file, so they cannot be trusted to match anything.
 	ErrNoEICAR = errors.New("the rules do not match the EICAR test file")
+	// ErrWouldLose: sets or files that serve would be missing from what was to be built.
+	ErrWouldLose = errors.New("rules that serve would be lost")
 	// ErrTimeout: the object was not wholly matched within the limit.
 	ErrTimeout = errors.New("matching took too long")
 	// ErrTooManyMatches: a string matched an object more often than libyara counts
@@ -33,6 +35,10 @@ type Config struct {
 	Builtin bool     // the embedded rules too
 	Ignore  []string // rule names or set/rule names (or patterns of them, path.Match), or sha256 (hex) of an object's content
 	Sets    map[string]SetConfig
+
+	// Lose lets Build leave out sets and files of the current set that are faulty or
+	// gone by now. Without it such a Build changes nothing.
+	Lose bool `json:"-"`
 }
 
 // SetConfig is what the operator says about one set.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kiyome/rules"
@@ -209,13 +210,13 @@ func TestTimeIsALimitOfItsOwn(t *testing.T) {
 		{"cut", "cut", nil, ReportOnly},
 		{"with a finding", "deliver", []rules.Match{virus}, ReportOnly},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { // where a late timer cannot change what is seen
 			o := Options{Policy: Policy{Unchecked: tt.policy}}
 			o.Limits.Time = 10 * time.Millisecond
 			e, s := standIn(t, o, slow(tt.found...))
 			v := run(t, e, raw)
 			if v.Outcome != tt.outcome || len(s.seen) != 2 {
-				t.Errorf("matched %q, got %s", s.seen, describe(raw, v))
+				t.Errorf("%s: matched %q, got %s", tt.name, s.seen, describe(raw, v))
 			}
 			if tt.policy == "deliver" && (len(v.Unchecked) != 1 || v.Unchecked[0].Reason != "limit: time") {
 				t.Errorf("unchecked: %+v", v.Unchecked)

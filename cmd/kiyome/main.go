@@ -61,7 +61,7 @@ func (e exit) Unwrap() error { return e.err }
 var negatives = []error{
 	accounts.ErrUnknown, accounts.ErrExists, accounts.ErrTransition,
 	control.ErrNoServer, control.ErrRefused,
-	rules.ErrNone, rules.ErrNoEICAR,
+	rules.ErrNone, rules.ErrNoEICAR, rules.ErrWouldLose,
 }
 
 // exitStatus is 0 for done, 1 for a negative answer, 2 for an error or wrong usage.

@@ -37,19 +37,29 @@ func buildRules(ctx context.Context, c *config.Config) (rules.Compiled, []rules.
 	// The configuration goes along as it is in force, whatever the file says by now.
 	child := exec.CommandContext(ctx, self, "rules", "build", "--json", "--config", "/dev/stdin")
 	child.Stdin, child.Stdout, child.Stderr = &in, &out, &errs
+	var b built
 	if err := child.Run(); err != nil {
+		_ = json.Unmarshal(out.Bytes(), &b) // most failures print nothing there
 		if said := strings.TrimPrefix(strings.TrimSpace(errs.String()), "kiyome: "); said != "" {
 			err = errors.New(said)
 		}
+		if b.Lost {
+			return rules.Compiled{}, b.Problems, lossError{err}
+		}
 		return rules.Compiled{}, nil, fmt.Errorf("rules: %w", err)
 	}
-	var b built
 	if err := json.Unmarshal(out.Bytes(), &b); err != nil {
 		return rules.Compiled{}, nil, fmt.Errorf("rules: %w", err)
 	}
 	set, err := rules.Current(c.State(rulesName))
 	return set, b.Problems, err
 }
+
+// lossError is rules.ErrWouldLose in the words of the child that found it.
+type lossError struct{ error }
+
+// Is makes errors.Is find rules.ErrWouldLose.
+func (lossError) Is(target error) bool { return target == rules.ErrWouldLose }
 
 func (s *server) logProblems(problems []rules.Problem) {
 	for _, p := range problems {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -82,27 +85,41 @@ func (a *app) rulesCheck() *cobra.Command {
 type built struct {
 	Rules    rules.Compiled  `json:"rules"`
 	Problems []rules.Problem `json:"problems,omitempty"`
+	Lost     bool            `json:"lost,omitempty"` // nothing was built: rules that serve would be missing
 }
 
 func (a *app) rulesBuild() *cobra.Command {
-	var asJSON bool
+	var asJSON, lose bool
 	c := &cobra.Command{
 		Use:   "build",
 		Short: "Compile the rules into the state folder",
 		Long: `Compile the rules into the state folder, where the server finds them when it
-starts. A server that runs goes on with its own until "kiyome rules reload".`,
+starts. A server that runs goes on with its own until "kiyome rules reload".
+
+A file with a fault is named and left out. But where that file, or a set that is
+gone by now, is in the rules that serve, nothing changes: --lose does without it.`,
 		Args: args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := a.config()
 			if err != nil {
 				return err
 			}
-			set, problems, err := rules.Build(c.Context(), rulesConfig(cfg), cfg.State(rulesName))
+			wanted := rulesConfig(cfg)
+			wanted.Lose = lose
+			set, problems, err := rules.Build(c.Context(), wanted, cfg.State(rulesName))
+			lost := errors.Is(err, rules.ErrWouldLose)
+			if lost {
+				err = fmt.Errorf("%w (mend or bring back what is missing, or do without it: kiyome rules build --lose, then reload)", err)
+			}
+			if asJSON && lost {
+				return errors.Join(err, a.printJSON(built{Problems: problems, Lost: true}))
+			}
 			if asJSON && err == nil {
-				return a.printJSON(built{set, problems})
+				return a.printJSON(built{Rules: set, Problems: problems})
 			}
 			if asJSON {
-				return errors.Join(err, problemsError(problems))
+				a.printProblems(problems)
+				return err
 			}
 			a.printProblems(problems)
 			if err != nil {
@@ -112,6 +129,7 @@ starts. A server that runs goes on with its own until "kiyome rules reload".`,
 			return err
 		},
 	}
+	c.Flags().BoolVar(&lose, "lose", false, "do without sets and files that serve now and are faulty or gone")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -265,12 +283,59 @@ func (i idleRules) Silence(_ context.Context, name string, off bool) (control.Re
 	return control.Reloaded{Rules: set}, err
 }
 
-// silence puts a name on the list of the ignored, or takes it off.
+// silence puts a name on the list of the ignored, or takes it off. Names that mean
+// nothing are refused, for in an emergency a slip must not look like success; so is
+// one without which the server could not prove at its next start that it finds anything.
 func silence(dir, name string, off bool) error {
+	listed, err := rules.Silenced(dir)
+	if err != nil {
+		return err
+	}
 	if off {
+		if !slices.Contains(listed, name) {
+			return fmt.Errorf("%w: %s is not disabled; disabled are: %s", control.ErrRefused, name, cmp.Or(strings.Join(listed, ", "), "none"))
+		}
 		return rules.Unsilence(dir, name)
 	}
-	return rules.Silence(dir, name)
+	if err := meansARule(dir, name); err != nil {
+		return err
+	}
+	if err := rules.Silence(dir, name); err != nil {
+		return err
+	}
+	err = rules.Proves(dir)
+	if err == nil || slices.Contains(listed, name) {
+		return err
+	}
+	err = errors.Join(err, rules.Unsilence(dir, name))
+	if errors.Is(err, rules.ErrNoEICAR) {
+		err = fmt.Errorf("%w: %s stays, for without it %w and the server would not start", control.ErrRefused, name, rules.ErrNoEICAR)
+	}
+	return err
+}
+
+// meansARule refuses a name that is no rule's, no pattern that means one, and no digest.
+func meansARule(dir, name string) error {
+	if _, err := hex.DecodeString(name); err == nil && len(name) == 2*sha256.Size {
+		return nil
+	}
+	current, err := rules.Current(dir)
+	if err != nil {
+		return err
+	}
+	set, err := rules.Load(current)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	for _, r := range set.Infos() {
+		for _, full := range []string{r.Name, r.Set + "/" + r.Name} {
+			if ok, _ := path.Match(name, full); ok {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: no rule is named %q (kiyome rules list), and it is no sha256 of an object", control.ErrRefused, name)
 }
 
 func (a *app) rulesOrder(verb, short string, order func(control.Operator, context.Context) (control.Reloaded, error)) *cobra.Command {
@@ -308,27 +373,9 @@ func (a *app) rulesSilence(verb, short string, off bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return errors.Join(a.noteUnknown(c.Context(), args[0]), a.printReloaded(done))
+			return a.printReloaded(done)
 		},
 	}
-}
-
-// noteUnknown tells that a name means no rule that there is: it may be mistyped.
-func (a *app) noteUnknown(ctx context.Context, name string) error {
-	if len(name) == 2*sha256.Size && !strings.Contains(name, "/") {
-		return nil // a digest
-	}
-	return a.withRules(ctx, false, func(set *rules.Set) error {
-		for _, r := range set.Infos() {
-			for _, full := range []string{r.Name, r.Set + "/" + r.Name} {
-				if ok, _ := path.Match(name, full); ok {
-					return nil
-				}
-			}
-		}
-		_, err := fmt.Fprintf(a.out, "note: no rule in service is called %s\n", name)
-		return err
-	})
 }
 
 func (a *app) printReloaded(r control.Reloaded) error {

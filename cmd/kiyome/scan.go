@@ -62,8 +62,14 @@ type scanned struct {
 	err     error
 }
 
+// errInterrupted is the end of a scan by a signal.
+var errInterrupted = errors.New("interrupted")
+
 func (a *app) scan(ctx context.Context, o scanFlags, files []string) error {
 	s, done, err := a.scanTool(ctx, o, len(files))
+	if ctx.Err() != nil && err != nil {
+		return errInterrupted // whatever it broke on the way
+	}
 	if err != nil {
 		return err
 	}
@@ -89,7 +95,7 @@ func (a *app) scan(ctx context.Context, o scanFlags, files []string) error {
 		select {
 		case r = <-results[i]:
 		case <-ctx.Done(): // also while a file, or standard input, keeps us waiting
-			return errors.New("interrupted")
+			return errInterrupted
 		}
 		<-slots
 		bar.Clear()
@@ -172,7 +178,23 @@ func scanRules(ctx context.Context, cfg *config.Config, named []string, dir stri
 	if len(named) == 0 || err != nil {
 		return set, c, errors.Join(err, problemsError(problems))
 	}
+	if err := hasOwn(set); err != nil {
+		return set, c, errors.Join(problemsError(problems), fmt.Errorf("--rules %s: %w", strings.Join(named, " "), err))
+	}
 	return set, c, errors.Join(problemsError(problems), rules.Silence(dir, "kiyome/*"))
+}
+
+// hasOwn refuses a set that has no rules but the built-in ones.
+func hasOwn(c rules.Compiled) error {
+	set, err := rules.Load(c)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	if !slices.ContainsFunc(set.Infos(), func(r rules.Info) bool { return r.Set != "kiyome" }) {
+		return errors.New("there are no rules")
+	}
+	return nil
 }
 
 // scanFile reads one file and scans it.

@@ -244,6 +244,24 @@ func TestAKilledServerLeavesNothingInTheWay(t *testing.T) {
 	s.script([]step{{"account show taro@example.jp", 0, "subscribed"}})
 }
 
+// awaitStopped waits until every thread of a process has stopped: the signal only begins that.
+func (s *site) awaitStopped(pid int) {
+	s.t.Helper()
+	for range 500 {
+		files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		running := err != nil || len(files) == 0
+		for _, f := range files {
+			stat, _ := os.ReadFile(f)
+			running = running || !strings.Contains(string(stat), ") T ")
+		}
+		if !running {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatal("the process does not stop")
+}
+
 func TestAFrozenServersDatabaseIsNotTouched(t *testing.T) {
 	s := newSite(t, "")
 	s.do("account", "add", "taro@example.jp")
@@ -251,6 +269,7 @@ func TestAFrozenServersDatabaseIsNotTouched(t *testing.T) {
 	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	s.awaitStopped(p.Process.Pid)
 	before := digest(s.path("state/accounts.db"))
 	s.script([]step{{"account subscribe taro@example.jp", 2, "does not answer"}})
 	if digest(s.path("state/accounts.db")) != before {
@@ -318,14 +337,18 @@ func TestReloadTakesGoodRulesOnly(t *testing.T) {
 	s.write("rules/broken.yar", "rule broken {")
 	s.script([]step{{"rules reload", 0, "inbound.sessions"}})
 	second := version()
+	s.write("rules/marker.yar", goodRule+"}") // what served has a fault now: it goes on serving
+	s.script([]step{{"rules reload", 1, "marker.yar"}})
+	s.write("rules/marker.yar", goodRule)
 	if second == first {
 		t.Error("the new rules do not serve")
 	}
 	s.write("marked", "here is a marker for the test.")
 	s.script([]step{
 		{"scan " + s.path("marked"), 1, "Test.Marker"},
-		{"rules disable local/Marke", 0, "no rule in service is called local/Marke"},
-		{"rules enable local/Marke", 0, "in service"},
+		{"rules disable local/Marke", 1, "no rule is named \"local/Marke\""},
+		{"rules enable local/Marker", 1, "is not disabled"},
+		{"rules disable *", 1, "the server would not start"},
 		{"rules disable local/Marker", 0, "in service"},
 		{"scan " + s.path("marked"), 0, "clean"},
 		{"rules enable local/Marker", 0, "in service"},

@@ -101,6 +101,10 @@ func (s *server) close(ctx context.Context) error {
 func (s *server) startScanner(ctx context.Context) error {
 	set, problems, err := buildRules(ctx, s.config)
 	s.logProblems(problems)
+	if errors.Is(err, rules.ErrWouldLose) {
+		s.log.Error("the rules on disk lack some that served: those compiled before go on serving", "err", err)
+		set, err = rules.Current(s.config.State(rulesName))
+	}
 	if err != nil {
 		return err
 	}
@@ -141,7 +145,7 @@ func selfTest(ctx context.Context, sc scanner) error {
 		return fmt.Errorf("self-test: %w", err)
 	}
 	if len(v.Findings) == 0 {
-		return errors.New("self-test: the EICAR test file was not found")
+		return errors.New("self-test: the EICAR test file was not found: are the rules that find it disabled or ignored? (kiyome rules list, kiyome rules enable)")
 	}
 	return nil
 }
