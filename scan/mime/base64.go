@@ -184,14 +184,14 @@ func (r *base64Reader) flush(out []byte) int {
 const base64Head = 4096
 
 // looksBase64 reports whether text starts with a run of base64, or has one behind
-// its first empty line, whatever its header says.
+// its first empty line, whatever its header says. An armoured signature is none
+// (RFC 9580, section 6.2).
 func looksBase64(text []byte) bool {
 	if startsBase64(text) {
 		return true
 	}
-	end, _ := line(text, 0)
-	_, shifted := behindJunk(text)
-	return shifted && isBase64Line(text[:end])
+	rest, _ := behindJunk(text)
+	return startsBase64(rest) && !bytes.HasPrefix(text, []byte("-----"))
 }
 
 // startsBase64 reports whether text starts with a run of base64: three lines that
@@ -242,8 +242,8 @@ func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
 
 func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }
 
-// behindJunk gives what is behind the first empty line of a text when base64
-// starts there and the line that the text begins with shifts its digits.
+// behindJunk gives what is behind the first empty line of a text. shifted says
+// that base64 starts there, and that what is before it shifts its digits.
 func behindJunk(text []byte) (rest []byte, shifted bool) {
 	digits := 0
 	for at := 0; at < min(len(text), base64Head); {

@@ -44,6 +44,7 @@ func TestNothingIsHiddenByParts(t *testing.T) {
 			"Content-Type: application/octet-stream\r\n" + uneven + "Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n" + "x"},
 		{"lines in a header, and more of them at its end", b64 + uneven + "X-A: b\r\njunk line\r\n\r\nfoo"},
 		{"lines in two places of a header", b64 + "junk line\r\nX-A: b\r\n" + uneven + "X-B: c\r\n\r\nfoo!"},
+		{"fields behind a line end too many", "Content-Type: a/b\n\r" + b64 + "\r\n" + uneven},
 		{"junk before an empty line", b64 + "\r\nA\r\n\r\n" + uneven},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -124,6 +125,7 @@ func TestLooksBase64(t *testing.T) {
 		{"ordinary lines", coded, true},
 		{"one short line", "d2UgaGF2ZSBhIGxvdCBvZiBiaW5hcnkgc3R1ZmYgaW4gaGVyZQ==", true},
 		{"behind a word and an empty line", "A\r\n\r\n" + uneven, true},
+		{"behind fields and an empty line", "X-A: b\r\nX-B: abc\r\n\r\n" + uneven, true},
 		{"a text", "Hello there,\nhow are you?\n", false},
 		{"words, one to a line", strings.Repeat("Hello\nWorld\nThis\nIs\nA\nList\n", 20), false},
 		{"hexadecimal", strings.Repeat("3fa29bce01", 7) + "\n" + strings.Repeat("3FA29BCE0", 5), false},
