@@ -93,7 +93,6 @@ func TestReadingsDoNotMultiply(t *testing.T) {
 	}
 	e, _ := standIn(t, Options{}, nil)
 	v := run(t, e, nest(14, mail(text("Hello."))))
-	t.Logf("%d objects of %d bytes", v.Objects, v.Bytes)
 	if v.Objects > 1000 {
 		t.Errorf("%d objects of %d bytes", v.Objects, v.Bytes)
 	}

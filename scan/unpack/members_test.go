@@ -206,6 +206,19 @@ func TestLongRunsOfZerosAreShortenedAndTold(t *testing.T) {
 		})
 		return join(file(b, "<>"), file(block("b", '0', "1", nil), "b"), make([]byte, 2*tarBlock))
 	}
+	holes := func() []byte { // 100 of 1 MiB, a byte behind each
+		records, body := "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n", "100\n"
+		size := 100 << 20
+		record := fmt.Sprintf(" GNU.sparse.realsize=%d\n", size)
+		records += fmt.Sprint(len(record)+2) + record
+		for i := range 100 {
+			body += fmt.Sprintf("%d\n1\n", (i+1)<<20-1)
+		}
+		body += strings.Repeat("\x00", tarBlock-len(body)%tarBlock) + strings.Repeat(">", 100)
+		ustar := func(b []byte) { copy(b[257:], "ustar\x0000") }
+		return join(file(block("x", 'x', octalText(len(records)), ustar), records), file(block("a", '0', octalText(len(body)), ustar), body),
+			file(block("b", '0', "1", nil), "b"), make([]byte, 2*tarBlock))
+	}
 	zeros := func(before int) []byte {
 		return join(bytes.Repeat([]byte{1}, before), make([]byte, 20<<20), []byte("KIYOME-MARKER"))
 	}
@@ -219,6 +232,7 @@ func TestLongRunsOfZerosAreShortenedAndTold(t *testing.T) {
 	}{
 		{"small hole", sparse(1 << 20), 1<<20 + 2, 1<<20 + 2, ">", ""},
 		{"hole of 3 GiB", sparse(3 << 30), 1 << 20, 2 << 20, ">", "f/a: tar: a: limit: zeros"},
+		{"many a hole of 1 MiB", holes(), 1 << 20, 10 << 20, ">", "f/a: tar: a: limit: zeros"},
 		{"gzip, below 64 MiB", gzipped(zeros(10 << 20)), 30 << 20, 31 << 20, marker, ""},
 		{"gzip, beyond", gzipped(zeros(64 << 20)), 65 << 20, 66 << 20, marker, "f/f: gzip: f: limit: zeros"},
 		{"gzip, the limit in the midst of the zeros", gzipped(zeros(60 << 20)), 64 << 20, 66 << 20, marker, "f/f: gzip: f: limit: zeros"},

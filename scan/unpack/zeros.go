@@ -25,7 +25,7 @@ type shortened struct {
 	from int64 // bytes that pass as they are
 
 	passed int64
-	run    int64 // zeros in a row, in whole reads
+	run    int64 // zeros in a row, in whole reads; when from is 0, in all
 	cut    bool
 }
 
@@ -33,12 +33,14 @@ type shortened struct {
 func (s *shortened) Read(p []byte) (int, error) {
 	for {
 		n, err := s.r.Read(p)
-		if s.passed >= s.from && zeros(p[:n]) {
+		over := false
+		switch {
+		case s.passed >= s.from && zeros(p[:n]):
 			s.run += int64(n)
-		} else {
-			s.run = 0
+			over = s.run > zerosKept && n > 0
+		case s.from > 0:
+			s.run = 0 // of holes all count together: a map of many takes few bytes
 		}
-		over := n > 0 && s.run > zerosKept
 		if over {
 			n, s.cut = 0, true
 		}

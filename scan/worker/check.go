@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
+	"unicode"
 
 	"kiyome/scan"
 	"kiyome/scan/mime"
@@ -16,6 +18,7 @@ const (
 	maxName    = 1 << 10 // any other name or text
 	maxElement = 256     // a name in a path
 	maxPath    = 8 << 10 // a path, one byte for each separator
+	maxPart    = 8 << 10 // a section number: as deep as the limits let a message be
 	maxOdd     = 1000
 )
 
@@ -67,8 +70,8 @@ func checkLists(v *scan.Verdict, size int64) error {
 		return errors.New("a count below zero")
 	case max(len(v.Findings), len(v.Noted), len(v.Unchecked)) > scan.MaxFindings || len(v.Odd) > maxOdd:
 		return errors.New("too long a list")
-	case !within(maxName, v.Odd...) || !within(maxName, v.Why, v.Rules):
-		return errors.New("too long a text")
+	case !isLine(maxName, v.Odd...) || !isLine(maxName, v.Why, v.Rules):
+		return errors.New("a text that no engine writes")
 	}
 	for _, list := range [][]scan.Finding{v.Findings, v.Noted} {
 		for i := range list {
@@ -78,7 +81,7 @@ func checkLists(v *scan.Verdict, size int64) error {
 		}
 	}
 	for _, u := range v.Unchecked {
-		if !isLabel(u.Reason) || !within(maxName, u.Detail, u.Name, u.Part) || !isPath(u.Path) {
+		if !isLabel(u.Reason) || !within(maxName, u.Detail, u.Name) || !isLine(maxPart, u.Part) || !isPath(u.Path) {
 			return errors.New("something unchecked that is none")
 		}
 	}
@@ -90,8 +93,10 @@ func checkFinding(f *scan.Finding, size int64) error {
 	switch {
 	case f.Malware == "", !isLabel(f.Malware), !isLabel(f.Policy):
 		return errors.New("a finding whose name is none")
-	case !within(maxName, f.Rule, f.Name, f.Part), !isPath(f.Path):
-		return errors.New("a finding with too long a text")
+	case !isLine(maxName, f.Rule), !isLine(maxPart, f.Part):
+		return errors.New("a finding whose place or rule is none")
+	case !within(maxName, f.Name), !isPath(f.Path):
+		return errors.New("a finding with too long a name")
 	case f.SHA256 != "" && !isDigest(f.SHA256):
 		return errors.New("a finding whose digest is none")
 	case f.Range != (mime.Range{}) && (f.Range.Start < 0 || f.Range.End <= f.Range.Start || int64(f.Range.End) > size):
@@ -108,6 +113,17 @@ func within(n int, texts ...string) bool {
 		}
 	}
 	return true
+}
+
+// isLine reports whether all texts, none of which comes from a message, are of at
+// most n bytes and in one line.
+func isLine(n int, texts ...string) bool {
+	for _, s := range texts {
+		if strings.ContainsFunc(s, unicode.IsControl) {
+			return false
+		}
+	}
+	return within(n, texts...)
 }
 
 // isLabel reports whether s can stand in the header of a mail: printable ASCII,

@@ -70,9 +70,11 @@ func (f fake) Run(_ context.Context, j scan.Job) (*scan.Verdict, error) {
 		case "lie":
 			v.Findings, v.Outcome = nil, scan.Clean
 		case "say": // a frame that nobody waits for
-			say(arg)
+			say(arg, 1)
+		case "twice":
+			say(arg, 2)
 		case "later": // the same, when the verdict has been sent
-			time.AfterFunc(50*time.Millisecond, func() { say(arg) })
+			time.AfterFunc(50*time.Millisecond, func() { say(arg, 1) })
 		case "fault":
 			return nil, errors.New("a fault of the engine")
 		case "pid":
@@ -90,11 +92,12 @@ func (f fake) Run(_ context.Context, j scan.Job) (*scan.Verdict, error) {
 	return v, nil
 }
 
-// say sends a frame: its kind, and what it holds in JSON.
-func say(frame string) {
+// say sends a frame, its kind and what it holds in JSON, so many times in one go.
+func say(frame string, times int) {
 	var body any
 	_ = json.Unmarshal([]byte(frame[1:]), &body)
-	_ = server{socketFD}.send(kind(frame[0]), body)
+	b, _ := encode(kind(frame[0]), body)
+	_, _ = unix.Write(socketFD, bytes.Repeat(b, times))
 }
 
 // crash dereferences nil where no recover helps.

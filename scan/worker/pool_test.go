@@ -212,7 +212,7 @@ func TestAWorkerThatSpeaksOutOfTurnIsKilled(t *testing.T) {
 		name, first string
 		outcome     scan.Outcome // of the first message; "": the scan failed
 	}{
-		{"a verdict ahead", `say V{"outcome":"clean"}`, ""},
+		{"two verdicts", `twice V{"outcome":"clean"}`, ""},
 		{"a finding of no name", `say F{"malware":"a\r\nb"}`, ""},
 		{"a finding behind the end", `say F{"malware":"a","range":{"start":1,"end":1000000}}`, ""},
 		{"a finding that is taken back", `say F{"malware":"a"}`, scan.ReportOnly},
