@@ -16,6 +16,7 @@ var openers = [...]opener{
 	gzipOpener,
 	bzip2Opener,
 	tarOpener,
+	closedOpener,
 }
 
 // opener opens one container format. It keeps nothing between two containers

@@ -1,0 +1,71 @@
+package unpack
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// closedOpener knows archives that cannot be opened yet. What is packed in them
+// cannot be seen, and so they are not clean: each is told to be of an unsupported
+// method. A format that gets an opener of its own leaves this list.
+var closedOpener = opener{name: "archive", match: func(data []byte) bool { return closedFormat(data) != "" }, entries: closedEntries}
+
+// signatures are how these archives begin, or what stands at an offset of theirs.
+var signatures = []struct {
+	name string
+	at   int
+	text string
+}{
+	{"7z", 0, "7z\xbc\xaf\x27\x1c"},
+	{"rar", 0, "Rar!\x1a\x07"},
+	{"xz", 0, "\xfd7zXZ\x00"},
+	{"zstd", 0, "\x28\xb5\x2f\xfd"},
+	{"lz4", 0, "\x04\x22\x4d\x18"},
+	{"lzip", 0, "LZIP\x01"},
+	{"cab", 0, "MSCF\x00\x00\x00\x00"},
+	{"ace", 7, "**ACE**"},
+	{"amg", 0, "\xad6\""},
+	{"compress", 0, "\x1f\x9d\x90"}, // 16 bits, in blocks: what the program writes
+}
+
+// closedFormat names the closed format that data is in; "" when it is in none.
+func closedFormat(data []byte) string {
+	for _, s := range signatures {
+		if len(data) >= s.at && bytes.HasPrefix(data[s.at:], []byte(s.text)) {
+			return s.name
+		}
+	}
+	switch {
+	case isLHA(data):
+		return "lha"
+	case isARJ(data):
+		return "arj"
+	}
+	return ""
+}
+
+// isLHA reports whether data begins with a header of LHA, LZH or PMarc: the
+// method, "-lh5-" or alike, stands behind the header's size and checksum.
+func isLHA(data []byte) bool {
+	return len(data) > 21 && data[2] == '-' && data[6] == '-' && slices.Contains([]string{"lh", "lz", "pm"}, string(data[3:5])) &&
+		strings.IndexByte("0123456789sdx", data[5]) >= 0
+}
+
+// isARJ reports whether data begins with an archive header of ARJ: its mark, a
+// header's size within its bounds, and the type of an archive's own header.
+func isARJ(data []byte) bool {
+	if len(data) < 12 || data[0] != 0x60 || data[1] != 0xea {
+		return false
+	}
+	size := int(data[2]) | int(data[3])<<8
+	return size >= 30 && size <= 2600 && data[4] >= 30 && data[10] == 2
+}
+
+func closedEntries(f File) iter.Seq2[member, error] {
+	return func(yield func(member, error) bool) {
+		yield(member{}, fmt.Errorf("%s: cannot be opened: %w", closedFormat(f.Data), ErrUnsupported))
+	}
+}

@@ -1,0 +1,44 @@
+package unpack
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestClosedArchivesAreNotClean(t *testing.T) {
+	for _, tt := range []struct{ format, head string }{
+		{"7z", "7z\xbc\xaf\x27\x1c\x00\x04"},
+		{"rar", "Rar!\x1a\x07\x01\x00"},
+		{"rar", "Rar!\x1a\x07\x00"},
+		{"xz", "\xfd7zXZ\x00\x00\x04"},
+		{"zstd", "\x28\xb5\x2f\xfd\x24"},
+		{"lz4", "\x04\x22\x4d\x18\x64"},
+		{"lzip", "LZIP\x01\x0c"},
+		{"cab", "MSCF\x00\x00\x00\x00\x55"},
+		{"ace", "\x11\x22\x31\x00\x00\x00\x90**ACE**\x14"},
+		{"amg", "\xad6\"\x01"},
+		{"compress", "\x1f\x9d\x90\x48"},
+		{"lha", "\x22\x9a-lh5-" + strings.Repeat("\x01", 20)},
+		{"lha", "\x22\x9a-pm2-" + strings.Repeat("\x01", 20)},
+		{"arj", "\x60\xea\x2a\x00\x22\x0b\x01\x0b\x10\x00\x02\x1f"},
+		{"", "-lh5- is how an LHA header goes on"},
+		{"", "\x60\xea\x00\x00 too short for a header"},
+		{"", "Rar! is the name"},
+		{"", "7z a archive.7z"},
+		{"", ""},
+	} {
+		data := []byte(tt.head)
+		if got := closedFormat(data); got != tt.format {
+			t.Errorf("%q is taken for %q, want %q", tt.head, got, tt.format)
+		}
+		if tt.format == "" {
+			continue
+		}
+		for _, err := range closedEntries(File{Data: data}) {
+			if !errors.Is(err, ErrUnsupported) || !strings.HasPrefix(err.Error(), tt.format+":") {
+				t.Errorf("%s: %v", tt.format, err)
+			}
+		}
+	}
+}
