@@ -209,7 +209,7 @@ func TestCutOffAnywhereIsNeverSilent(t *testing.T) {
 }
 
 func TestFormatsAreThoseOfTheList(t *testing.T) {
-	if got, want := fmt.Sprint(Formats()), "[zip gzip bzip2 tar]"; got != want {
+	if got, want := fmt.Sprint(Formats()), "[zip gzip bzip2 tar archive]"; got != want {
 		t.Errorf("Formats() = %s, want %s", got, want)
 	}
 }
