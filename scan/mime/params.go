@@ -343,8 +343,12 @@ func newPiece(name, value string) piece {
 	return p
 }
 
+// maxOrders bounds the ways to put the pieces of one parameter together.
+const maxOrders = 32
+
 // joinPieces puts the pieces of each parameter together (RFC 2231, sections 3 and
-// 4). all is false when a value came out too long and was cut.
+// 4). all is false when there were too many ways, or a value came out too long and
+// was cut.
 func joinPieces(pieces []piece) (params []param, all bool) {
 	var names []string
 	byName := make(map[string][]piece)
@@ -357,7 +361,9 @@ func joinPieces(pieces []piece) (params []param, all bool) {
 	all = true
 	slices.Sort(names)
 	for _, name := range names {
-		for _, order := range pieceOrders(byName[name]) {
+		orders := pieceOrders(byName[name])
+		all = all && (len(orders) <= maxOrders || !isAsked(name))
+		for _, order := range orders[:min(len(orders), maxOrders)] {
 			p, whole := joinOrder(order)
 			all = all && whole
 			if !slices.Contains(params, p) {
@@ -379,7 +385,6 @@ func pieceOrders(pieces []piece) [][]piece {
 		}
 		return p.number < 0
 	})
-	orders = orders[:min(len(orders), maxNames)]
 	if len(numbered) == 0 {
 		return orders
 	}

@@ -49,6 +49,7 @@ func TestWhatIsLeftOutOfAHeaderIsNoted(t *testing.T) {
 	}{
 		{"much that does not matter", "Content-Type: a/b" + strings.Repeat("; x=y", 5000), nil},
 		{"names without end", "Content-Type: a/b" + strings.Repeat("; name=y", 5000), []string{"header"}},
+		{"whole values without end", "Content-Type: a/b" + strings.Repeat("; boundary*=y", 50), []string{"header"}},
 		{"a long value", "Content-Type: a/b; name=" + strings.Repeat("x", 2*maxValue), []string{"header"}},
 		{"values that lie within each other", "Content-Type: a/b; " + strings.Repeat("name=y ", 500), []string{"header"}},
 	} {
