@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -59,6 +55,18 @@ func (f *settingFlags) define(c *cobra.Command) {
 	c.RegisterFlagCompletionFunc("language", cobra.FixedCompletions([]string{"ja", "en"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// noteUnserved says of settings that were given what does not come of them yet.
+func (f *settingFlags) noteUnserved(c *cobra.Command, acc accounts.Account) {
+	if len(f.forward) > 0 && len(acc.Forward) > 0 || f.noCopy {
+		note(c, "forwarding is not in service yet: the setting is kept, the mail of %s stays in its mailbox", acc.Address)
+	}
+}
+
+// note tells something besides the answer of a command.
+func note(c *cobra.Command, format string, args ...any) {
+	fmt.Fprintf(c.ErrOrStderr(), "kiyome: note: "+format+"\n", args...)
+}
+
 func (a *app) accountAdd() *cobra.Command {
 	var f settingFlags
 	var asJSON bool
@@ -86,6 +94,7 @@ The first account makes the account database.`,
 				if err != nil {
 					return err
 				}
+				f.noteUnserved(c, acc)
 				if asJSON {
 					return a.printJSON(acc)
 				}
@@ -97,92 +106,6 @@ The first account makes the account database.`,
 	f.define(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the account as JSON")
 	return c
-}
-
-func (a *app) accountChange(verb string, kind accounts.Kind, short string) *cobra.Command {
-	var at string
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   verb + " ADDRESS [inbound|outbound]",
-		Short: short,
-		Long:  short + ". Without the name of a service, inbound is meant. It holds from the next message on.",
-		Example: fmt.Sprintf(`  kiyome account %[1]s taro@example.jp
-  kiyome account %[1]s taro@example.jp --at 2026-04-01`, verb),
-		Args:              args(1, 2),
-		ValidArgsFunction: a.completeAddress,
-		RunE: func(c *cobra.Command, args []string) error {
-			service := accounts.Inbound
-			if len(args) > 1 {
-				service = accounts.Service(args[1])
-			}
-			if service != accounts.Inbound && service != accounts.Outbound {
-				return fmt.Errorf("%q is neither inbound nor outbound", args[1])
-			}
-			return a.change(c.Context(), args[0], kind, service, at, asJSON)
-		},
-	}
-	c.Flags().StringVar(&at, "at", "", "`TIME` from which it counts: 2026-04-01, \"2026-04-01 09:30\" or RFC 3339")
-	c.Flags().BoolVar(&asJSON, "json", false, "print the account as JSON")
-	return c
-}
-
-func (a *app) accountRemove() *cobra.Command {
-	var at string
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   "remove ADDRESS",
-		Short: "Close a mailbox: its mail is refused, its history stays",
-		Example: `  kiyome account remove taro@example.jp
-  kiyome account remove taro@example.jp --at 2026-03-31`,
-		Args:              args(1, 1),
-		ValidArgsFunction: a.completeAddress,
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.change(c.Context(), args[0], accounts.Closed, "", at, asJSON)
-		},
-	}
-	c.Flags().StringVar(&at, "at", "", "`TIME` when leaving completes: 2026-03-31, \"2026-03-31 09:30\" or RFC 3339")
-	c.Flags().BoolVar(&asJSON, "json", false, "print the account as JSON")
-	return c
-}
-
-// change applies one transition and prints what came of it.
-func (a *app) change(ctx context.Context, address string, kind accounts.Kind, service accounts.Service, at string, asJSON bool) error {
-	cfg, err := a.config()
-	if err != nil {
-		return err
-	}
-	when, err := parseTime(at, cfg.Timezone)
-	if err != nil {
-		return err
-	}
-	return a.withAccounts(ctx, false, func(db control.Accounts) error {
-		acc, err := db.Change(address, kind, service, when, control.UserName())
-		if err != nil {
-			return err
-		}
-		if asJSON {
-			return a.printJSON(acc)
-		}
-		what := string(kind)
-		if service != "" {
-			what += " " + string(service)
-		}
-		_, err = fmt.Fprintf(a.out, "%s: %s\n", acc.Address, what)
-		return err
-	})
-}
-
-// parseTime reads the TIME of --at. A day means its first moment in the configured time zone.
-func parseTime(s string, zone *time.Location) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf(`--at: %q is not a time like 2026-04-01 or "2026-04-01 09:30"`, s)
 }
 
 func (a *app) accountSet() *cobra.Command {
@@ -206,6 +129,7 @@ func (a *app) accountSet() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				f.noteUnserved(c, acc)
 				if asJSON {
 					return a.printJSON(acc)
 				}
@@ -241,80 +165,6 @@ func (f *settingFlags) changed(c *cobra.Command) accounts.Settings {
 		s.NoCopy = &f.noCopy
 	}
 	return s
-}
-
-func (a *app) accountCheck() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check",
-		Short: "Read the whole account database and tell what is wrong with it",
-		Args:  args(0, 0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.withAccounts(c.Context(), false, func(db control.Accounts) error {
-				problems, n, err := db.Check()
-				if err != nil {
-					return err
-				}
-				for _, p := range problems {
-					fmt.Fprintln(a.out, p)
-				}
-				if len(problems) > 0 {
-					return exit{1, fmt.Errorf("%d problems in %d accounts", len(problems), n)}
-				}
-				_, err = fmt.Fprintf(a.out, "%d accounts, no problem\n", n)
-				return err
-			})
-		},
-	}
-}
-
-func (a *app) accountExport() *cobra.Command {
-	return &cobra.Command{
-		Use:     "export",
-		Short:   "Print every account with its history, a JSON object a line",
-		Example: `  kiyome account export > accounts.jsonl`,
-		Args:    args(0, 0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.withAccounts(c.Context(), false, func(db control.Accounts) error {
-				w := bufio.NewWriter(a.out)
-				return errors.Join(db.Export(w), w.Flush())
-			})
-		},
-	}
-}
-
-func (a *app) accountImport() *cobra.Command {
-	return &cobra.Command{
-		Use:   "import FILE|-",
-		Short: "Read accounts that export wrote: all of them or none",
-		Long: `Read accounts that export wrote: all of them or none. What is there already stays
-as it is, so that an import can be repeated. The first import makes the account
-database.`,
-		Example: `  kiyome account import accounts.jsonl`,
-		Args:    args(1, 1),
-		RunE: func(c *cobra.Command, args []string) error {
-			in, err := openInput(args[0])
-			if err != nil {
-				return err
-			}
-			defer in.Close()
-			return a.withAccounts(c.Context(), true, func(db control.Accounts) error {
-				n, err := db.Import(in, control.UserName())
-				if err != nil {
-					return fmt.Errorf("%s: %w", args[0], err)
-				}
-				_, err = fmt.Fprintf(a.out, "%d accounts added\n", n)
-				return err
-			})
-		},
-	}
-}
-
-// openInput opens a file, or standard input for "-".
-func openInput(name string) (io.ReadCloser, error) {
-	if name == "-" {
-		return io.NopCloser(os.Stdin), nil
-	}
-	return os.Open(name)
 }
 
 // completeAddress offers the addresses that there are to a shell.

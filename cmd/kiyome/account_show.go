@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -54,16 +56,27 @@ func (a *app) printAccount(acc accounts.Account) error {
 	row("address", acc.Address)
 	row("owner", acc.Owner)
 	row("inbound", stateText(acc.Inbound, cfg.Timezone))
-	row("outbound", stateText(acc.Outbound, cfg.Timezone))
+	row("outbound", unserved(stateText(acc.Outbound, cfg.Timezone), acc.Outbound.Subscribed))
+	for _, p := range acc.Pending {
+		row("pending", pendingText(p, cfg.Timezone))
+	}
 	row("language", acc.Language)
 	row("maildir", acc.Maildir)
-	row("forward", strings.Join(acc.Forward, ", "))
+	row("forward", unserved(strings.Join(acc.Forward, ", "), acc.Forward != nil))
 	if acc.NoCopy {
-		row("copy", "none is kept")
+		row("copy", "none is wanted; the mail stays here until forwarding is in service")
 	}
 	row("added", timeText(acc.Added, cfg.Timezone))
 	row("closed", timeText(acc.Closed, cfg.Timezone))
 	return w.Flush()
+}
+
+// unserved marks what is entered and has no effect yet.
+func unserved(text string, entered bool) string {
+	if entered {
+		text += " (not in service yet)"
+	}
+	return text
 }
 
 // stateText is a service's state in words.
@@ -119,12 +132,15 @@ func (a *app) accountList() *cobra.Command {
 // aligned is how many rows share their column widths: all of them would have to be held in memory.
 const aligned = 1000
 
+// widest is how wide a column gets for its longest text; a longer one shifts its own row only.
+const widest = 40
+
 // list prints the accounts that wanted picks.
 func (a *app) list(db control.Accounts, asJSON bool, wanted func(accounts.Account) bool) error {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	lines := json.NewEncoder(a.out)
-	rows := 0
+	rows := [][]string{{"ADDRESS", "INBOUND", "OUTBOUND", "LANGUAGE", "OWNER"}}
 	var printErr error
+	listed := false
 	err := db.List(func(acc accounts.Account) bool {
 		if !wanted(acc) {
 			return true
@@ -133,20 +149,42 @@ func (a *app) list(db control.Accounts, asJSON bool, wanted func(accounts.Accoun
 			printErr = lines.Encode(acc)
 			return printErr == nil
 		}
-		if rows == 0 {
-			fmt.Fprintln(w, "ADDRESS\tINBOUND\tOUTBOUND\tLANGUAGE\tOWNER")
-		}
-		if rows++; rows%aligned == 0 {
-			printErr = w.Flush()
-		}
+		listed = true
 		name := acc.Address
 		if !acc.Closed.IsZero() {
 			name += " (closed)"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, stateWord(acc.Inbound), stateWord(acc.Outbound), acc.Language, acc.Owner)
+		rows = append(rows, []string{name, stateWord(acc.Inbound), stateWord(acc.Outbound), acc.Language, acc.Owner})
+		if len(rows) == aligned {
+			printErr, rows = printColumns(a.out, rows), nil
+		}
 		return printErr == nil
 	})
-	return errors.Join(err, printErr, w.Flush())
+	if listed && printErr == nil {
+		printErr = printColumns(a.out, rows)
+	}
+	return errors.Join(err, printErr)
+}
+
+// printColumns aligns rows of equal length.
+func printColumns(out io.Writer, rows [][]string) error {
+	w := bufio.NewWriter(out)
+	var widths []int
+	for _, row := range rows {
+		widths = slices.Grow(widths, len(row))[:len(row)]
+		for i, text := range row {
+			if n := columns(text); n <= widest {
+				widths[i] = max(widths[i], n)
+			}
+		}
+	}
+	for _, row := range rows {
+		for i, text := range row[:len(row)-1] {
+			fmt.Fprint(w, pad(text, widths[i]), "  ")
+		}
+		fmt.Fprintln(w, row[len(row)-1])
+	}
+	return w.Flush()
 }
 
 func (a *app) accountHistory() *cobra.Command {

@@ -34,11 +34,21 @@ func main() {
 // run carries out one command. What the command prints goes to out; progress and
 // the log go to standard error.
 func run(ctx context.Context, out io.Writer, args []string) error {
-	root := newRoot(&app{out: out})
+	a := &app{out: out}
+	root := newRoot(a)
 	root.SetArgs(args)
-	root.SetOut(out)
 	root.SetErr(os.Stderr)
-	return root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
+	if c.HasParent() && c.Parent().Name() == "rules" {
+		cfg, configErr := a.config()
+		if configErr != nil {
+			return err // which says so, if it matters
+		}
+		if ownerErr := giveRulesToOwner(cfg); ownerErr != nil {
+			return errors.Join(err, ownerErr)
+		}
+	}
+	return err
 }
 
 // exit ends the command with a status of its own. Without an error nothing is printed:

@@ -224,7 +224,12 @@ func TestWrongUsageIsTold(t *testing.T) {
 		{"account add", "usage: kiyome account add ADDRESS"},
 		{"account subscribe a@example.jp postal", "neither inbound nor outbound"},
 		{"account pause a@example.jp --at tomorrow", "not a time"},
+		{"account pause a@example.jp --at=", "not a time"},
+		{"account remove a@example.jp --at=", "not a time"},
 		{"account set a@example.jp", "nothing to set"},
+		{"completion foo", `unknown command "foo"`},
+		{"help foo", `unknown command "foo"`},
+		{"help account foo", `unknown command "foo"`},
 		{"account show --colour", "unknown flag"},
 		{"scan", "usage: kiyome scan FILE"},
 		{"scan --tree --json x", "exclude each other"},
@@ -237,6 +242,17 @@ func TestWrongUsageIsTold(t *testing.T) {
 	if out, status, _ := s.run("account"); status != 2 || !strings.Contains(out, "subscribe") {
 		t.Errorf("a group alone: exit %d, %s; want its help", status, out)
 	}
+}
+
+func TestHelpAndCompletion(t *testing.T) {
+	s := newSite(t, "")
+	s.script([]step{
+		{"help", 0, "Management:"},
+		{"help account subscribe", 0, "kiyome account subscribe ADDRESS"},
+		{"help completion", 0, "bash"},
+		{"completion bash", 0, "bash completion"},
+		{"__complete help acc", 0, "account"},
+	})
 }
 
 func TestEveryCommandHasHelpWithItsUse(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,6 +39,7 @@ out, the rest is delivered as it came, and a report says what was removed.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetOut(a.out)
 	root.PersistentFlags().StringVar(&a.file, "config", "", "configuration `FILE` (default $KIYOME_CONFIG, then "+config.DefaultFile+", then built-in defaults)")
 	root.AddGroup(
 		&cobra.Group{ID: "mail", Title: "Mail:"},
@@ -52,7 +54,44 @@ out, the rest is delivered as it came, and a report says what was removed.`,
 		root.AddCommand(c)
 	}
 	root.AddCommand(a.versionCommand())
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			asGroup(c)
+		}
+	}
 	return root
+}
+
+// helpCommand shows the help of another command, of which there must be one.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]...",
+		Short: "Help about any command",
+		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			var found []string
+			if about, rest, err := c.Root().Find(args); err == nil && len(rest) == 0 {
+				for _, sub := range about.Commands() {
+					if sub.IsAvailableCommand() && strings.HasPrefix(sub.Name(), begun) {
+						found = append(found, sub.Name())
+					}
+				}
+			}
+			return found, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			about, rest, err := c.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return fmt.Errorf("unknown command %q; see %s --help", rest[0], about.CommandPath())
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
 }
 
 // args asks for a number of arguments, and shows how the command is used when there are others.
@@ -67,24 +106,26 @@ func args(least, most int) cobra.PositionalArgs {
 
 // group makes a command that only holds others.
 func group(use, short string, subcommands ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args: func(c *cobra.Command, given []string) error {
-			if len(given) > 0 {
-				return fmt.Errorf("unknown command %q; see %s --help", given[0], c.CommandPath())
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := c.Help(); err != nil {
-				return err
-			}
-			return exit{status: 2}
-		},
-	}
+	c := &cobra.Command{Use: use, Short: short}
+	asGroup(c)
 	c.AddCommand(subcommands...)
 	return c
+}
+
+// asGroup lets a command do nothing but hold others.
+func asGroup(c *cobra.Command) {
+	c.Args = func(c *cobra.Command, given []string) error {
+		if len(given) > 0 {
+			return fmt.Errorf("unknown command %q; see %s --help", given[0], c.CommandPath())
+		}
+		return nil
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := c.Help(); err != nil {
+			return err
+		}
+		return exit{status: 2}
+	}
 }
 
 // config reads the configuration.
@@ -109,7 +150,11 @@ func (a *app) accounts(ctx context.Context, create bool) (control.Accounts, erro
 	if err != nil {
 		return nil, err
 	}
-	return openAccounts(ctx, c, create)
+	db, err := openAccounts(ctx, c, create)
+	if err != nil && ctx.Err() != nil {
+		return nil, errInterrupted
+	}
+	return db, err
 }
 
 func openAccounts(ctx context.Context, c *config.Config, create bool) (control.Accounts, error) {
@@ -150,7 +195,7 @@ func openFile(c *config.Config, create bool) (*accounts.DB, error) {
 	o.Timeout = 500 * time.Millisecond
 	db, err := accounts.Open(file, o)
 	if !create || !errors.Is(err, accounts.ErrMissing) {
-		return db, explainDatabase(err)
+		return db, err
 	}
 	// Only the folder itself is made: a path of which more is missing is a mistake.
 	if err := os.Mkdir(c.StateDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
@@ -165,17 +210,4 @@ func openFile(c *config.Config, create bool) (*accounts.DB, error) {
 
 func accountOptions(c *config.Config) accounts.Options {
 	return accounts.Options{Delimiter: c.Mailboxes.Delimiter, Path: c.Mailboxes.Path}
-}
-
-// explainDatabase adds what to do about a database that does not open.
-func explainDatabase(err error) error {
-	switch {
-	case errors.Is(err, accounts.ErrMissing):
-		return fmt.Errorf("%w; if this is a new server, `kiyome account add` makes it; else look whether the state folder is mounted", err)
-	case errors.Is(err, accounts.ErrDamaged), errors.Is(err, accounts.ErrForeign):
-		return fmt.Errorf("%w; put a backup in its place", err)
-	case errors.Is(err, accounts.ErrNewer):
-		return fmt.Errorf("%w; use the version of kiyome that wrote it", err)
-	}
-	return err
 }

@@ -62,7 +62,7 @@ type scanned struct {
 	err     error
 }
 
-// errInterrupted is the end of a scan by a signal.
+// errInterrupted is the end of a command by a signal.
 var errInterrupted = errors.New("interrupted")
 
 func (a *app) scan(ctx context.Context, o scanFlags, files []string) error {
@@ -199,7 +199,7 @@ func hasOwn(c rules.Compiled) error {
 
 // scanFile reads one file and scans it.
 func scanFile(ctx context.Context, s scanner, name string, bar *progress) scanned {
-	m, err := spool(name, bar)
+	m, err := spool(ctx, name, bar)
 	if err != nil {
 		return scanned{err: err}
 	}
@@ -212,8 +212,8 @@ func scanFile(ctx context.Context, s scanner, name string, bar *progress) scanne
 }
 
 // spool takes a file in the way a message comes.
-func spool(name string, bar *progress) (*scan.Message, error) {
-	in, err := openInput(name)
+func spool(ctx context.Context, name string, bar *progress) (*scan.Message, error) {
+	in, err := openInput(ctx, name)
 	if err != nil {
 		return nil, err
 	}

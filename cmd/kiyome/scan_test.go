@@ -142,7 +142,11 @@ func TestAScanThatIsInterruptedLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", tmp)
-	p := s.start("scan", "/dev/zero") // has no end
+	pipe := s.path("pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := s.start("scan", pipe) // nobody will ever write
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if built, _ := filepath.Glob(filepath.Join(tmp, "*", "manifest.json")); built != nil {
 			break
@@ -151,7 +155,7 @@ func TestAScanThatIsInterruptedLeavesNothing(t *testing.T) {
 			t.Fatal("it does not begin")
 		}
 	}
-	time.Sleep(200 * time.Millisecond) // now it reads; were it not to, the test would pass as well
+	time.Sleep(200 * time.Millisecond) // now it waits; were it not to, the test would pass as well
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +165,20 @@ func TestAScanThatIsInterruptedLeavesNothing(t *testing.T) {
 	if n := files(t, tmp); n != 0 {
 		t.Errorf("%d files left", n)
 	}
+}
+
+func TestScanOpensFilesAndPipesOnly(t *testing.T) {
+	s := newSite(t, "")
+	pipe := s.path("pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go func() { os.WriteFile(pipe, testdata.EICAR(), 0) }()
+	s.script([]step{
+		{"scan " + pipe, 1, "EICAR-Test-File"},
+		{"scan /dev/zero", 2, "neither a file nor a pipe"},
+		{"scan " + s.dir, 2, "is a folder"},
+	})
 }
 
 func TestNamesFromMessagesDoNotReachTheTerminal(t *testing.T) {

@@ -57,8 +57,8 @@ func TestServeNeverMakesADatabaseAndRefusesOneThatIsNotRight(t *testing.T) {
 				s.t.Fatal(err)
 			}
 		}, "7"},
-		{"a folder", func(_ *site, file string) { os.Remove(file); os.Mkdir(file, 0o700) }, "accounts.db"},
-		{"a link to nowhere", func(_ *site, file string) { os.Remove(file); os.Symlink("/nowhere/at/all", file) }, "accounts.db"},
+		{"a folder", func(_ *site, file string) { os.Remove(file); os.Mkdir(file, 0o700) }, "a folder"},
+		{"a link to nowhere", func(_ *site, file string) { os.Remove(file); os.Symlink("/nowhere/at/all", file) }, "a link to /nowhere/at/all, where nothing is"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t, "")
@@ -71,6 +71,9 @@ func TestServeNeverMakesADatabaseAndRefusesOneThatIsNotRight(t *testing.T) {
 			said := lastLines(p.said())
 			if status != 2 || len(said) != 1 || !strings.Contains(said[0], tt.says) || !strings.Contains(said[0], s.path("state")) {
 				t.Errorf("exit %d, want 2 and one line with %q:\n%s", status, tt.says, p.said())
+			}
+			if n := strings.Count(p.said(), "backup"); n > 1 {
+				t.Errorf("it says %d times what to do: %s", n, p.said())
 			}
 			if after := digest(file); after != before {
 				t.Error("the file was changed")
@@ -184,6 +187,9 @@ func TestAChangeHoldsForTheNextRecipient(t *testing.T) {
 	var status control.Status
 	if err := json.Unmarshal([]byte(s.do("status", "--json")), &status); err != nil {
 		t.Fatal(err)
+	}
+	if out := s.do("status", "--json"); strings.Contains(out, `"Version"`) || !strings.Contains(out, `"digest"`) {
+		t.Errorf("status --json: %s", out)
 	}
 	if status.LMTP.Untouched != 2 || status.LMTP.ReportOnly != 1 || status.Accounts.Accounts != 1 || status.Rules.Version == "" {
 		t.Errorf("status: %+v", status)

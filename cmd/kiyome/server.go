@@ -60,7 +60,7 @@ func openServer(ctx context.Context, c *config.Config, log *slog.Logger) (_ *ser
 	// The lock of the database comes first: it keeps two servers apart.
 	s.db, err = accounts.Open(c.State(databaseName), accountOptions(c))
 	if err != nil {
-		return nil, explainDatabase(err)
+		return nil, err
 	}
 	s.onClose(func(context.Context) error { return s.db.Close() })
 	for _, name := range []string{rulesName, spoolName} {

@@ -41,13 +41,28 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return a.printJSON(s)
+				return a.printJSON(statusJSON{s, compiledJSON(s.Rules)})
 			}
 			return a.printStatus(s, cfg.Timezone)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// statusJSON is what --json prints: the rules under keys like all others.
+type statusJSON struct {
+	control.Status
+	Rules compiledJSON `json:"rules"`
+}
+
+// compiledJSON is rules.Compiled with its keys in JSON.
+type compiledJSON struct {
+	Path    string    `json:"path"`
+	Digest  string    `json:"digest"`
+	Version string    `json:"version"`
+	Rules   int       `json:"rules"`
+	Built   time.Time `json:"built"`
 }
 
 func (a *app) printStatus(s control.Status, zone *time.Location) error {
@@ -85,8 +100,12 @@ stop the server and put the copy in the place of accounts.db.`,
 		Example: `  kiyome backup /var/backups/kiyome-$(date +%F).db`,
 		Args:    args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := os.Lstat(args[0]); !force && !errors.Is(err, os.ErrNotExist) {
-				return fmt.Errorf("%s exists already; --force replaces it", args[0])
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			if err := checkTarget(args[0], cfg.State(databaseName), force); err != nil {
+				return fmt.Errorf("backup: %w", err)
 			}
 			return a.withAccounts(c.Context(), false, func(db control.Accounts) error {
 				n, err := writeWhole(args[0], db.Backup)
@@ -100,6 +119,34 @@ stop the server and put the copy in the place of accounts.db.`,
 	}
 	c.Flags().BoolVar(&force, "force", false, "replace FILE if it exists")
 	return c
+}
+
+// checkTarget refuses to write where something is that must stay: the database
+// itself, under whatever name, and without force any file.
+func checkTarget(target, database string, force bool) error {
+	if target == "" {
+		return errors.New("the name of FILE is empty")
+	}
+	there, err := os.Lstat(target)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(target); err == nil {
+		there = info // what a link leads to
+	}
+	live, err := os.Stat(database)
+	switch {
+	case err == nil && os.SameFile(there, live):
+		return fmt.Errorf("%s is the account database itself", target)
+	case there.IsDir():
+		return fmt.Errorf("%s is a folder", target)
+	case !force:
+		return fmt.Errorf("%s exists already; --force replaces it", target)
+	}
+	return nil
 }
 
 // writeWhole makes a file that is there whole and durable, or not at all.
