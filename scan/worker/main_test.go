@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,9 @@ func (f fake) Run(_ context.Context, j scan.Job) (*scan.Verdict, error) {
 			}
 		case "keep":
 			_, _ = j.Scratch.Write([]byte("what nobody should see")) // the next job would
+		case "grow":
+			size, _ := strconv.ParseInt(arg, 10, 64)
+			v.Odd = append(v.Odd, fmt.Sprint(j.Scratch.Truncate(size)))
 		case "try":
 			v.Odd = append(v.Odd, attempts(j)...)
 		}

@@ -340,6 +340,33 @@ func pid(t testing.TB, p *Pool) int {
 	return n
 }
 
+// A worker cannot fill the disk: its scratch file takes what the limits allow for
+// the message at hand, and no more.
+func TestScratchFileIsBoundedForEachMessage(t *testing.T) {
+	o := Options{Workers: 1}
+	o.Engine.Limits.Unpack.Unpacked = 1 << 20
+	p := newPool(t, o)
+	large := strings.Repeat("x", 8<<20)
+	for _, tt := range []struct {
+		grow int
+		rest string
+		want string
+	}{
+		{1<<20 + 64<<20, "", "<nil>"},
+		{2<<20 + 64<<20, "", unix.EFBIG.Error()},
+		{2<<20 + 64<<20, large, "<nil>"},
+		{2<<20 + 64<<20, "", unix.EFBIG.Error()},
+	} {
+		v, err := p.Scan(t.Context(), message(t, fmt.Sprint("grow ", tt.grow), tt.rest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(v.Odd[0], tt.want) {
+			t.Errorf("%d bytes beside a message of %d: %s, want %s", tt.grow, len(tt.rest), v.Odd[0], tt.want)
+		}
+	}
+}
+
 func TestWorkersAreConfined(t *testing.T) {
 	p := newPool(t, Options{Workers: 1})
 	v, err := p.Scan(t.Context(), message(t, "try"))

@@ -96,6 +96,19 @@ func (w *process) release() {
 	w.scratch.Close()
 }
 
+// boundScratch lets the scratch file grow as far as the scan of a message of size
+// bytes can need: all that may be unpacked, the message less what was cut, one
+// leaf decoded, and what is lost between them. The worker cannot change it.
+func (w *process) boundScratch(size int64) error {
+	unpacked := w.gen.start.Engine.Limits.Unpack.Unpacked
+	var was unix.Rlimit
+	if err := unix.Prlimit(w.cmd.Process.Pid, unix.RLIMIT_FSIZE, nil, &was); err != nil {
+		return os.NewSyscallError("prlimit", err)
+	}
+	limit := unix.Rlimit{Cur: min(uint64(unpacked+2*size+64<<20), was.Max), Max: was.Max}
+	return os.NewSyscallError("prlimit", unix.Prlimit(w.cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil))
+}
+
 // kill ends the worker at once: whoever waits for its answer hears of it.
 func (w *process) kill() {
 	_ = w.cmd.Process.Kill() // it has ended already, which is as well
@@ -159,6 +172,9 @@ func (w *process) scan(ctx context.Context, j job, m *scan.Message, limit time.D
 	stop := context.AfterFunc(ctx, w.kill)
 	defer stop()
 	if err := w.silent(); err != nil {
+		return nil, nil, err
+	}
+	if err := w.boundScratch(j.Size); err != nil {
 		return nil, nil, err
 	}
 	if err := w.conn.SetDeadline(time.Now().Add(limit)); err != nil {
