@@ -287,3 +287,34 @@ func TestConfigCommands(t *testing.T) {
 		t.Errorf("another command: exit %d, %v", status, err)
 	}
 }
+
+// TestConfigCheckFindsWhatKeepsAServerFromStarting: what is not in the file, but on the machine.
+func TestConfigCheckFindsWhatKeepsAServerFromStarting(t *testing.T) {
+	s := newSite(t, "")
+	s.do("account", "add", "taro@example.jp")
+	s.write("a file", "")
+	s.write("report.ja.txt", "{{.Nonsense}}")
+	for _, tt := range []struct{ name, more, says string }{
+		{"no templates", fmt.Sprintf("report.templates = %q", s.path("no")), "report.templates: stat " + s.path("no")},
+		{"templates in a file", fmt.Sprintf("report.templates = %q", s.path("a file")), "a file is not a folder"},
+		{"a bad template", fmt.Sprintf("report.templates = %q", s.dir), "report.ja.txt"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s.configure(tt.more)
+			if out, status, err := s.run("config", "check"); status != 1 || !strings.Contains(out, tt.says) || strings.Contains(out, "no mistakes") {
+				t.Errorf("check: exit %d, %v, want %q\n%s", status, err, tt.says, out)
+			}
+			p := s.start("serve")
+			if status := s.exitOf(p); status != 2 || !strings.Contains(p.said(), tt.says) {
+				t.Errorf("serve: exit %d, want %q\n%s", status, tt.says, p.said())
+			}
+		})
+	}
+	if err := os.Remove(s.path("rules")); err != nil {
+		t.Fatal(err)
+	}
+	s.configure("")
+	if out, status, _ := s.run("config", "check"); status != 1 || !strings.Contains(out, "rules.dirs: stat "+s.path("rules")) {
+		t.Errorf("check: exit %d\n%s", status, out)
+	}
+}

@@ -157,10 +157,7 @@ func (s *server) startLMTP() error {
 	if err != nil {
 		return err
 	}
-	reports, err := report.New(report.Options{
-		From: c.Report.From, Provider: c.Report.Provider, Hostname: c.Hostname,
-		Language: c.Report.Language, Timezone: c.Timezone, Templates: c.Report.Templates,
-	})
+	reports, err := newReports(c)
 	if err != nil {
 		return err
 	}
@@ -183,6 +180,28 @@ func (s *server) startLMTP() error {
 	}
 	s.lmtp = lmtp.NewServer(o)
 	return nil
+}
+
+// newReports reads the templates of the reports and tries them.
+func newReports(c *config.Config) (*report.Writer, error) {
+	if c.Report.Templates != "" {
+		// Without the folder all built-in ones would serve, and nobody would know.
+		if err := isFolder(c.Report.Templates); err != nil {
+			return nil, fmt.Errorf("report.templates: %w", err)
+		}
+	}
+	return report.New(report.Options{
+		From: c.Report.From, Provider: c.Report.Provider, Hostname: c.Hostname,
+		Language: c.Report.Language, Timezone: c.Timezone, Templates: c.Report.Templates,
+	})
+}
+
+func isFolder(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a folder", path)
+	}
+	return err
 }
 
 // mailRoot is the folder below which all Maildirs of a template lie.

@@ -194,6 +194,12 @@ func (a *app) configCommand() *cobra.Command {
 			if name == "" {
 				name = "built-in defaults"
 			}
+			if errs := unusable(c); errs != nil {
+				for _, e := range errs {
+					fmt.Fprintf(a.out, "%s: %v\n", name, e)
+				}
+				return exit{status: 1}
+			}
 			_, err = fmt.Fprintf(a.out, "%s: no mistakes\n", name)
 			return err
 		},
@@ -212,6 +218,21 @@ func (a *app) configCommand() *cobra.Command {
 		},
 	}
 	return group("config", "The configuration", check, print)
+}
+
+// unusable tells what a configuration names and the machine does not have: what
+// keeps a server from starting, short of compiling the rules ("kiyome rules check").
+func unusable(c *config.Config) []error {
+	var errs []error
+	for _, dir := range c.Rules.Dirs {
+		if _, err := os.Stat(dir); err != nil {
+			errs = append(errs, fmt.Errorf("rules.dirs: %w", err))
+		}
+	}
+	if _, err := newReports(c); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
 }
 
 // version is set by the linker; without it, the build information tells.

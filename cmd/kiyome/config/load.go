@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 )
@@ -71,6 +72,10 @@ func Load(file string) (*Config, error) {
 func Parse(file string, text []byte) (*Config, error) {
 	p := &parser{config: Default(), file: file}
 	p.config.File = file
+	text = bytes.TrimPrefix(text, []byte("\uFEFF"))
+	if m := encoding(file, text); m != nil {
+		return nil, m
+	}
 	var doc map[string]any
 	if _, err := toml.Decode(string(text), &doc); err != nil {
 		return nil, syntax(file, text, err)
@@ -89,6 +94,21 @@ func Parse(file string, text []byte) (*Config, error) {
 	}
 	_, chosen := p.lines["rules.dirs"]
 	return p.config, p.config.complete(chosen)
+}
+
+// encoding tells what is no UTF-8, which TOML asks for; nil when all is.
+func encoding(file string, text []byte) error {
+	if bytes.HasPrefix(text, []byte("\xFF\xFE")) || bytes.HasPrefix(text, []byte("\xFE\xFF")) {
+		return Mistakes{{File: file, Line: 1, Text: "the file is UTF-16; it has to be saved as UTF-8"}}
+	}
+	line := 1
+	for l := range bytes.Lines(text) {
+		if !utf8.Valid(l) {
+			return Mistakes{{File: file, Line: line, Text: "not UTF-8; the file has to be saved as UTF-8"}}
+		}
+		line++
+	}
+	return nil
 }
 
 // syntax makes a Mistake of what the TOML library says of text. Its line is one
@@ -156,11 +176,13 @@ func (p *parser) table(prefix string, table map[string]any) {
 	}
 }
 
-func (p *parser) set(key string, s value, v any) {
-	err := s.set(v)
+func (p *parser) set(key string, s value, v any) { p.reportAll(key, s.set(v)) }
+
+// reportAll reports each of the errors that are joined in err.
+func (p *parser) reportAll(key string, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			p.report(key, e.Error())
+			p.reportAll(key, e)
 		}
 	} else if err != nil {
 		p.report(key, err.Error())
@@ -195,11 +217,11 @@ func (p *parser) suggestion(prefix, name string) string {
 func (p *parser) campaigns() {
 	for i, c := range p.config.Billing.Campaigns {
 		key := fmt.Sprintf("billing.campaign[%d]", i)
-		if c.Service == "" || c.From.IsZero() || c.To.IsZero() {
-			if !slices.ContainsFunc(p.mistakes, func(m Mistake) bool { return strings.HasPrefix(m.Key, key) }) {
-				p.report(key, "a campaign needs service, from and to")
-			}
-		} else if c.To.Before(c.From) {
+		known := slices.ContainsFunc(p.mistakes, func(m Mistake) bool { return strings.HasPrefix(m.Key, key) })
+		if (c.Service == "" || c.From.IsZero() || c.To.IsZero()) && !known {
+			p.report(key, "a campaign needs service, from and to")
+		}
+		if !c.From.IsZero() && !c.To.IsZero() && c.To.Before(c.From) {
 			p.report(key+".to", c.To.Format(time.DateOnly)+" is before "+c.From.Format(time.DateOnly))
 		}
 	}

@@ -20,7 +20,7 @@ func (c *Config) settings() []setting {
 		{"state_dir", text(&c.StateDir, stateFolder), `Holds accounts.db, control.sock, the compiled rules and large messages on their way.`},
 		{"timezone", zone(&c.Timezone), `Of the times that people read, and of the months that are billed.`},
 
-		{"inbound.listen", texts(&c.Inbound.Listen, listenAddress), `Where the MTA delivers by LMTP: host:port or unix:PATH. Sockets that systemd passes under the name "inbound" are served instead.`},
+		{"inbound.listen", distinct(texts(&c.Inbound.Listen, listenAddress)), `Where the MTA delivers by LMTP: host:port or unix:PATH. Sockets that systemd passes under the name "inbound" are served instead.`},
 		{"inbound.socket_mode", text(&c.Inbound.SocketMode, mode), `Of sockets given as unix:PATH. With "0660" the MTA's user has to be in the server's group.`},
 		{"inbound.unknown", choice(&c.Inbound.Unknown, "reject", "deliver"), `A recipient without an account: "reject" answers 550, "deliver" writes untouched into a Maildir that exists already.`},
 		{"inbound.quota", choice(&c.Inbound.Quota, "defer", "bounce"), `What a mailbox over its quota answers: "defer" keeps the mail at the MTA, "bounce" gives it back.`},
@@ -38,7 +38,7 @@ func (c *Config) settings() []setting {
 
 		{"rules.dirs", texts(&c.Rules.Dirs, absolute), `Folders (or single files) of YARA rules. Each sub-folder is a set of its own name, files directly in a folder are the set "local".`},
 		{"rules.builtin", yesno(&c.Rules.Builtin), `The rules that come with kiyome serve too, as the set "kiyome".`},
-		{"rules.ignore", texts(&c.Rules.Ignore, anything), `Rules that never count, by name or set/name, or the sha256 of an object that is never matched.`},
+		{"rules.ignore", texts(&c.Rules.Ignore, ignorable), `Rules that never count, by name or set/name, or the sha256 of an object that is never matched.`},
 
 		{"scan.workers", number(&c.Scan.Workers, 0, 1024), `Processes that scan; 0 means one per core.`},
 		{"scan.encrypted", choice(&c.Scan.Encrypted, "deliver", "cut"), `What cannot be opened for want of a password: delivered and marked, or cut.`},
@@ -78,7 +78,7 @@ func (c *Config) setSettings() []setting {
 		rows = append(rows,
 			setting{key + ".min_score", number(&set.MinScore, 0, 100), `Rules of this set that score lower are logged and never cut.`},
 			setting{key + ".default_score", number(&set.DefaultScore, 0, 100), `Score of a rule that states none.`},
-			setting{key + ".disable", texts(&set.Disable, anything), `Rules of this set that are off: patterns of names, or set-file:PATTERN for all rules of a file.`},
+			setting{key + ".disable", texts(&set.Disable, rulePattern), `Rules of this set that are off: patterns of names, or set-file:PATTERN for all rules of a file.`},
 		)
 	}
 	return rows

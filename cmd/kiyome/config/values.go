@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/mail"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -67,6 +68,24 @@ func texts(p *[]string, ok check) value {
 			return "[" + strings.Join(quoted, ", ") + "]"
 		},
 	}
+}
+
+// distinct is a list in which nothing stands twice.
+func distinct(list value) value {
+	set := list.set
+	list.set = func(v any) error {
+		errs := []error{set(v)}
+		all, _ := v.([]any)
+		count := make(map[string]int)
+		for _, e := range all {
+			s, is := e.(string)
+			if count[s]++; is && count[s] == 2 {
+				errs = append(errs, fmt.Errorf("%s stands there twice", quote(s)))
+			}
+		}
+		return errors.Join(errs...)
+	}
+	return list
 }
 
 func choice(p *string, of ...string) value {
@@ -264,7 +283,21 @@ func quote(s string) string {
 	return b.String()
 }
 
-func anything(string) error { return nil }
+// rulePattern accepts a pattern of path.Match, also behind "set-file:".
+func rulePattern(s string) error {
+	if _, err := path.Match(strings.TrimPrefix(s, "set-file:"), ""); err != nil {
+		return fmt.Errorf("%s is not a pattern of names: %w", quote(s), err)
+	}
+	return nil
+}
+
+// ignorable accepts a name, a digest, or a pattern that leaves some rule in force.
+func ignorable(s string) error {
+	if strings.Contains(s, "*") && strings.Trim(s, "*/") == "" {
+		return fmt.Errorf("%s would ignore every rule", quote(s))
+	}
+	return rulePattern(s)
+}
 
 func oneLine(s string) error {
 	if strings.ContainsFunc(s, unicode.IsControl) {
