@@ -33,6 +33,7 @@ type PartialError struct {
 	Err  error
 }
 
+// Error gives the words of the cause.
 func (e *PartialError) Error() string { return e.Err.Error() }
 
 // Unwrap gives the cause.
