@@ -67,6 +67,8 @@ func (l Limits) withDefaults() Limits {
 type File struct {
 	Name string // as the container gives it, decoded to UTF-8; never a path to open
 	Data []byte // read-only; in memory or mapped from the scratch file
+
+	keys *keyring // set by the walk
 }
 
 // Visitor is told of each object, outermost first.

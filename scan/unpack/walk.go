@@ -16,6 +16,7 @@ type Walker struct {
 	limits   Limits
 	objects  int
 	unpacked int64
+	keys     *keyring // nil: no passwords
 }
 
 // NewWalker makes a walker that keeps what it unpacks in a.
@@ -67,6 +68,7 @@ type walk struct {
 
 // object hands out one object and opens it as every format that it looks like.
 func (w *walk) object(path, formats []string, f File) error {
+	f.keys = w.keys
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}

@@ -1,0 +1,61 @@
+package unpack
+
+import (
+	"iter"
+	"slices"
+	"time"
+)
+
+// Bounds of what one message may spend on passwords. Deriving a key is made to
+// be slow: a quarter of a second each in 7z.
+const (
+	maxTries     = 2000
+	maxTriesTime = 10 * time.Second
+)
+
+// keyring holds the passwords that encrypted members are tried with. It is shared
+// by all walks of a Walker, and never told to anybody.
+type keyring struct {
+	candidates func() []string // asked at the first encrypted member
+	passwords  []string
+	asked      bool
+	tries      int
+	spent      time.Duration
+}
+
+// SetPasswords says which passwords encrypted members are tried with, the
+// likeliest first. candidates is called when the first of them is met, once.
+func (w *Walker) SetPasswords(candidates func() []string) { w.keys = &keyring{candidates: candidates} }
+
+// passwords yields the passwords to try on f, those that have opened something
+// before first, as long as the message's bounds allow. The time that a consumer
+// takes between two of them counts.
+func (f File) passwords() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		k := f.keys
+		if k == nil {
+			return
+		}
+		if !k.asked {
+			k.asked, k.passwords = true, k.candidates()
+		}
+		for _, p := range slices.Clone(k.passwords) {
+			if k.tries++; k.tries > maxTries || k.spent > maxTriesTime {
+				return
+			}
+			start := time.Now()
+			more := yield(p)
+			if k.spent += time.Since(start); !more {
+				return
+			}
+		}
+	}
+}
+
+// opened notes that a password fits: it is the first one to be tried from now on.
+func (f File) opened(password string) {
+	k := f.keys
+	if i := slices.Index(k.passwords, password); i > 0 {
+		k.passwords = slices.Insert(slices.Delete(k.passwords, i, i+1), 0, password)
+	}
+}
