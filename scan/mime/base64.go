@@ -31,24 +31,38 @@ var unbase64 = func() (t [256]byte) {
 	return t
 }()
 
-// base64Reader decodes base64 as mail programs do that try hard: foreign
-// characters are passed over, padding ends a chunk and the next one goes on
-// behind it. keepOn, byLine and url choose other habits. What the text held that
-// makes the habits differ is in the saw fields once all of it is read.
-type base64Reader struct {
-	src []byte
+// habit is what a program makes of base64 that RFC 2045 does not allow.
+type habit uint8
 
-	keepOn bool // padding is passed over like a foreign character
-	byLine bool // every line is decoded by itself
-	url    bool // "-" and "_" are digits
+const (
+	padEnds     habit = iota // padding ends a chunk, and the next one goes on behind it
+	padSkipped               // padding is passed over like a foreign character
+	padCounts                // padding takes a place in its group of four, wherever it stands there
+	padIsZero                // padding is a digit, of value 0
+	byLine                   // every line is decoded by itself
+	wholeInLine              // every line by itself, and what makes no whole group at its end is dropped
+	foreignEnds              // a foreign character ends what its line has to say
+)
+
+// base64Reader decodes base64 as mail programs do that try hard: foreign
+// characters are passed over. Where they differ, it goes by its habit. What the
+// text held that makes the habits differ is in the saw fields once all of it is read.
+type base64Reader struct {
+	src   []byte
+	habit habit
+	url   bool // "-" and "_" are digits
+	skip  int  // so many digits are passed over first
 
 	sawForeign bool
 	sawPad     bool // padding, and no digit since
 	sawInner   bool // padding with digits after it
 	sawURL     bool
+	sawRest    bool // lines that end within a group
 
 	group [4]byte // values of the digits of a group that is not complete
 	n     int     // of them
+	pads  int     // padding in the group, where that counts
+	mute  bool    // until the end of the line
 	buf   []byte  // that out lies in
 	out   []byte  // decoded, not yet given
 	ended bool
@@ -90,7 +104,7 @@ func (r *base64Reader) fill() {
 	r.ended = len(r.src) == 0
 	out := 0
 	for len(window) > 0 {
-		if r.n == 0 {
+		if r.n+r.pads+r.skip == 0 && !r.mute {
 			groups := wholeGroups(r.buf[out:], window)
 			if groups > 0 {
 				r.sawInner, r.sawPad = r.sawInner || r.sawPad, false
@@ -107,7 +121,7 @@ func (r *base64Reader) fill() {
 		out += r.take(r.buf[out:], window[0])
 		window = window[1:]
 	}
-	if r.ended {
+	if r.ended && r.habit != wholeInLine {
 		out += r.flush(r.buf[out:])
 	}
 	r.out = r.buf[:out]
@@ -155,19 +169,59 @@ func (r *base64Reader) take(out []byte, c byte) int {
 		}
 	}
 	switch {
+	case isEOL(c):
+		return r.endLine(out)
+	case r.mute:
 	case v < 64:
-		r.sawInner, r.sawPad = r.sawInner || r.sawPad, false
-		r.group[r.n] = v
-		if r.n++; r.n == 4 {
-			return r.flush(out)
-		}
-	case v == pad && !r.keepOn:
-		r.sawPad = true
-		return r.flush(out)
-	case v == blank && r.byLine && isEOL(c):
-		return r.flush(out)
+		return r.digit(out, v)
+	case v == pad:
+		return r.pad(out)
 	case v == foreign:
 		r.sawForeign = true
+		r.mute = r.habit == foreignEnds
+	}
+	return 0
+}
+
+// digit takes in a digit.
+func (r *base64Reader) digit(out []byte, v byte) int {
+	r.sawInner, r.sawPad = r.sawInner || r.sawPad, false
+	if r.skip > 0 {
+		r.skip--
+		return 0
+	}
+	r.group[r.n] = v
+	if r.n++; r.n+r.pads == len(r.group) {
+		return r.flush(out)
+	}
+	return 0
+}
+
+// pad takes in padding.
+func (r *base64Reader) pad(out []byte) int {
+	r.sawPad = true
+	switch r.habit {
+	case padSkipped:
+		return 0
+	case padIsZero:
+		return r.digit(out, 0)
+	case padCounts:
+		if r.pads++; r.n+r.pads < len(r.group) {
+			return 0
+		}
+	}
+	return r.flush(out)
+}
+
+// endLine takes in a line end.
+func (r *base64Reader) endLine(out []byte) int {
+	r.mute = false
+	r.sawRest = r.sawRest || r.n > 0
+	switch r.habit {
+	case byLine:
+		return r.flush(out)
+	case wholeInLine:
+		r.n, r.pads = 0, 0
 	}
 	return 0
 }
@@ -175,7 +229,7 @@ func (r *base64Reader) take(out []byte, c byte) int {
 // flush decodes the digits of a group, four or fewer; a single one makes no byte.
 func (r *base64Reader) flush(out []byte) int {
 	g, n := r.group, max(r.n-1, 0)
-	r.group, r.n = [4]byte{}, 0
+	r.group, r.n, r.pads = [4]byte{}, 0, 0
 	b := [3]byte{g[0]<<2 | g[1]>>4, g[1]<<4 | g[2]>>2, g[2]<<6 | g[3]}
 	return copy(out, b[:n])
 }

@@ -64,11 +64,19 @@ func FuzzCut(f *testing.F) {
 	})
 }
 
+// habits gives a reader for each way to decode base64.
+func habits() (all []*base64Reader) {
+	for h := padEnds; h <= foreignEnds; h++ {
+		all = append(all, &base64Reader{habit: h})
+	}
+	return append(all, &base64Reader{url: true}, &base64Reader{skip: 3})
+}
+
 func FuzzBase64(f *testing.F) {
 	f.Add("aGVsbG8gd29ybGQ=\r\n", "\r\n")
 	f.Add("aGVs\nbG8g!d29y\nbG Q=aGVs", "")
 	f.Fuzz(func(t *testing.T, text, sep string) {
-		for _, r := range []*base64Reader{{}, {keepOn: true}, {byLine: true}, {url: true}} {
+		for _, r := range habits() {
 			r.src = []byte(text)
 			got, err := io.ReadAll(r)
 			if err != nil || len(got) > len(text) {
@@ -95,8 +103,8 @@ func FuzzBase64(f *testing.F) {
 func FuzzQuotedPrintable(f *testing.F) {
 	f.Add("a=3Db=\r\nc =\n=e9 = =zz  \r\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, drop := range []bool{false, true} {
-			got, err := io.ReadAll(&quotedReader{src: []byte(text), drop: drop})
+		for bad := keptEscape; bad <= noEqualNor2; bad++ {
+			got, err := io.ReadAll(&quotedReader{src: []byte(text), bad: bad, upper: len(text)%2 == 1})
 			if err != nil || len(got) > len(text) {
 				t.Fatalf("%d bytes of %d, %v", len(got), len(text), err)
 			}

@@ -20,17 +20,32 @@ var unhex = func() (t [256]byte) {
 	return t
 }()
 
+// escape is what a program makes of an "=" that no two hexadecimal digits, and no
+// line end, follow.
+type escape uint8
+
+const (
+	keptEscape  escape = iota // all of it is text
+	noEqual                   // the "=" is dropped
+	noEqualNor1               // and the character after it
+	noEqualNor2               // and the two characters after it
+)
+
 // quotedReader decodes quoted-printable (RFC 2045, section 6.7): soft breaks may
-// have blanks before the line end, hexadecimal digits may be lower case. An
-// escape that is none is kept as it is.
+// have blanks before the line end, hexadecimal digits may be lower case. What
+// becomes of other escapes is said by bad.
 type quotedReader struct {
 	src []byte
 
-	drop   bool // the "=" of an escape that is none is dropped
-	sawBad bool // there was such an escape
+	bad   escape
+	upper bool // digits in lower case are none
 
-	buf []byte // that out lies in
-	out []byte // decoded, not yet given
+	sawBad bool // an escape that is none
+	seen   byte // a bit for each 32 characters that a digit was among
+
+	buf  []byte // that out lies in
+	out  []byte // decoded, not yet given
+	line []byte // less what was dropped
 }
 
 // quotedWindow is how many bytes of text are decoded at a time.
@@ -75,20 +90,50 @@ func (r *quotedReader) fill() {
 			text, eol = window[:cr], window[cr:lf+1]
 		}
 		window = window[len(text)+len(eol):]
-		out = r.line(out, text, eol)
+		if r.bad >= noEqualNor1 {
+			text = r.withoutJunk(text)
+		}
+		out = r.decode(out, text, eol)
 	}
 	r.out = out
 }
 
-// line decodes one line. Blanks at its end were added on the way (rule 3).
-func (r *quotedReader) line(out, text, eol []byte) []byte {
+// withoutJunk gives a line less the escapes that are none. What stands around
+// them may make one.
+func (r *quotedReader) withoutJunk(text []byte) []byte {
+	r.line = r.line[:0]
+	for {
+		at := bytes.IndexByte(text, '=')
+		if at < 0 {
+			return append(r.line, text...)
+		}
+		r.line, text = append(r.line, text[:at]...), text[at:]
+		if len(text) == 1 || text[1] == '=' || text[1] == '\r' || r.isEscape(text) {
+			r.line, text = append(r.line, '='), text[1:]
+			continue
+		}
+		text = text[min(len(text), 1+int(r.bad-noEqual)):]
+	}
+}
+
+// isEscape reports whether text, which starts with "=", starts with an escape.
+func (r *quotedReader) isEscape(text []byte) bool {
+	if len(text) < 3 || unhex[text[1]]|unhex[text[2]] >= 16 {
+		return false
+	}
+	return !r.upper || !isLower(text[1]) && !isLower(text[2])
+}
+
+// decode decodes one line. Blanks at its end were added on the way (rule 3).
+func (r *quotedReader) decode(out, text, eol []byte) []byte {
 	if len(eol) > 0 || len(r.src) == 0 {
 		for len(text) > 0 && isBlank(text[len(text)-1]) {
 			text = text[:len(text)-1]
 		}
 	}
 	for {
-		for len(text) >= 3 && text[0] == '=' && unhex[text[1]]|unhex[text[2]] < 16 {
+		for len(text) >= 3 && text[0] == '=' && r.isEscape(text) {
+			r.seen |= 1<<(text[1]>>5) | 1<<(text[2]>>5)
 			out, text = append(out, unhex[text[1]]<<4|unhex[text[2]]), text[3:]
 		}
 		at := bytes.IndexByte(text, '=')
@@ -99,15 +144,22 @@ func (r *quotedReader) line(out, text, eol []byte) []byte {
 		switch {
 		case len(text) == 1: // a soft break
 			return out
-		case len(text) >= 3 && unhex[text[1]]|unhex[text[2]] < 16:
+		case r.isEscape(text):
 		case text[1] == '\r': // a soft break where lines end with CR
 			text = text[2:]
 		default:
 			r.sawBad = true
-			if !r.drop {
+			if r.bad == keptEscape {
 				out = append(out, '=')
 			}
 			text = text[1:]
 		}
 	}
+}
+
+// mixed reports whether the digits that were seen are of both cases: some senders
+// write small ones; among capitals, they may be meant to be passed over.
+func (r *quotedReader) mixed() bool {
+	const both = 1<<('A'>>5) | 1<<('a'>>5)
+	return r.seen&both == both
 }

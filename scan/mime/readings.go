@@ -23,7 +23,7 @@ type decoder struct {
 var decoders = []decoder{
 	{how: "base64", named: isNamed("base64", "b"), looks: looksBase64, read: readBase64},
 	{how: "quoted-printable", named: isNamed("quoted", "q"), read: readQuoted},
-	{how: "uuencode", named: isNamed("uue", "uu"), read: readUU},
+	{how: "uuencode", named: isNamed("uu", "uu"), read: readUU},
 	{how: "identity", named: func(string) bool { return true }, read: readPlain},
 }
 
@@ -158,15 +158,19 @@ func readBase64(body []byte, yield func(Reading) bool) bool {
 	more := []struct {
 		how    string
 		differ bool
-		data   *base64Reader
+		data   base64Reader
 	}{
-		{"base64, padding passed over", first.sawInner, &base64Reader{src: body, keepOn: true}},
-		{"base64, line by line", first.sawInner || first.sawForeign, &base64Reader{src: body, byLine: true}},
-		{"base64url", first.sawURL, &base64Reader{src: body, url: true}},
-		{"base64, behind an empty line", shifted, &base64Reader{src: behind}},
+		{"base64, padding passed over", first.sawInner, base64Reader{src: body, habit: padSkipped}},
+		{"base64, padding counted", first.sawInner, base64Reader{src: body, habit: padCounts}},
+		{"base64, padding as zero", first.sawInner, base64Reader{src: body, habit: padIsZero}},
+		{"base64, line by line", first.sawInner || first.sawForeign || first.sawRest, base64Reader{src: body, habit: byLine}},
+		{"base64, whole groups of each line", first.sawRest, base64Reader{src: body, habit: wholeInLine}},
+		{"base64, up to foreign characters", first.sawForeign, base64Reader{src: body, habit: foreignEnds}},
+		{"base64url", first.sawURL, base64Reader{src: body, url: true}},
+		{"base64, behind an empty line", shifted, base64Reader{src: behind}},
 	}
 	for _, r := range more {
-		if r.differ && !yield(Reading{How: r.how, Data: r.data}) {
+		if r.differ && !yield(Reading{How: r.how, Data: &r.data}) {
 			return false
 		}
 	}
@@ -184,8 +188,25 @@ func readQuoted(body []byte, yield func(Reading) bool) bool {
 	for len(first.src) > 0 {
 		first.fill()
 	}
-	return !first.sawBad ||
-		yield(Reading{How: "quoted-printable, bad escapes dropped", Data: &quotedReader{src: body, drop: true}})
+	mixed := first.mixed()
+	for _, r := range []struct {
+		how    string
+		differ bool
+		data   quotedReader
+	}{
+		{"quoted-printable, bad escapes dropped", first.sawBad, quotedReader{bad: noEqual}},
+		{"quoted-printable, a character after them dropped", first.sawBad, quotedReader{bad: noEqualNor1}},
+		{"quoted-printable, two characters after them dropped", first.sawBad, quotedReader{bad: noEqualNor2}},
+		{"quoted-printable, capitals only", mixed, quotedReader{upper: true}},
+		{"quoted-printable, capitals only, a character dropped", mixed, quotedReader{upper: true, bad: noEqualNor1}},
+		{"quoted-printable, capitals only, two characters dropped", mixed, quotedReader{upper: true, bad: noEqualNor2}},
+	} {
+		r.data.src = body
+		if r.differ && !yield(Reading{How: r.how, Data: &r.data}) {
+			return false
+		}
+	}
+	return true
 }
 
 // readUU yields the uuencoded files in a body that is declared to be one; where

@@ -61,17 +61,20 @@ func TestReadings(t *testing.T) {
 		{"base64 as an encoded word", `=?us-ascii?q?base64?=`, "SGVsbG8=", []string{"base64:Hello"}},
 		{"x-base64", `x-base64`, "SGVsbG8=", []string{"base64:Hello"}},
 		{"several", `7bit, base64`, "SGVsbG8=", []string{"identity:SGVsbG8=", "base64:Hello"}},
-		{"base64 of odd line lengths", "base64", "SGV\nsb\nG8=\n", []string{"base64:Hello"}},
+		{"base64 of odd line lengths", "base64", "SGV\nsb\nG8=\n", []string{"base64:Hello", "base64, line by line:He\xb1\x1b", "base64, whole groups of each line:\x1b"}},
 		{"base64 without padding", "base64", "SGVsbG8", []string{"base64:Hello"}},
 		{"base64 with blanks", "base64", " SGVs bG8= \t\n", []string{"base64:Hello"}},
-		{"base64 with foreign characters", "base64", "SG!Vs\nbG8=", []string{"base64:Hello", "base64, line by line:Hello", "identity:SG!Vs\nbG8="}},
-		{"base64 with surplus characters in each line", "base64", "!\nSGVsA\nbG8=", []string{"base64:Hel\x01\xb1\xbc", "base64, line by line:Hello", "identity:!\nSGVsA\nbG8="}},
-		{"base64 in padded chunks", "base64", "SGU=\nbGxv", []string{"base64:Hello", "base64, padding passed over:He\x1b\x1b\x1b", "base64, line by line:Hello"}},
-		{"base64 with padding to ignore", "base64", "SG=VsbG8=", []string{"base64:HV\xc6\xc6", "base64, padding passed over:Hello", "base64, line by line:HV\xc6\xc6"}},
-		{"base64 of the URL alphabet", "base64", "_-8=", []string{"base64:", "base64, line by line:", "base64url:\xff\xef", "identity:_-8="}},
+		{"base64 with foreign characters", "base64", "SG!Vs\nbG8=", []string{"base64:Hello", "base64, line by line:Hello", "base64, up to foreign characters:Hf\xc6", "identity:SG!Vs\nbG8="}},
+		{"base64 with surplus characters in each line", "base64", "!\nSGVsA\nbG8=", []string{"base64:Hel\x01\xb1\xbc", "base64, line by line:Hello", "base64, whole groups of each line:Hello", "base64, up to foreign characters:Hel\x01\xb1\xbc", "identity:!\nSGVsA\nbG8="}},
+		{"base64 in padded chunks", "base64", "SGU=\nbGxv", []string{"base64:Hello", "base64, padding passed over:He\x1b\x1b\x1b", "base64, padding counted:Hello", "base64, padding as zero:He\x00llo", "base64, line by line:Hello"}},
+		{"base64 with padding to ignore", "base64", "SG=VsbG8=", []string{"base64:HV\xc6\xc6", "base64, padding passed over:Hello", "base64, padding counted:He\xb1\xb1\xbc", "base64, padding as zero:H`\x15\xb1\xb1\xbc", "base64, line by line:HV\xc6\xc6"}},
+		{"base64 of the URL alphabet", "base64", "_-8=", []string{"base64:", "base64, line by line:", "base64, up to foreign characters:", "base64url:\xff\xef", "identity:_-8="}},
+		{"base64 with a remark behind each group", "base64", "SGVs#aGVs\nbG8#QQ", []string{"base64:Helhello\x10", "base64, line by line:Helhello\x10", "base64, up to foreign characters:Hello", "identity:SGVs#aGVs\nbG8#QQ"}},
+		{"base64 with padding in place of zeros", "base64", "SGVs=G8=", []string{"base64:Hel\x1b", "base64, padding passed over:Hel\x1b", "base64, padding counted:Hel\x1b", "base64, padding as zero:Hel\x00o\x00", "base64, line by line:Hel\x1b"}},
 		{"quoted-printable", "quoted-printable", "a=3Db=\r\nc \t\r\nd=\n", []string{"quoted-printable:a=bc\r\nd"}},
 		{"quoted-printable in lower case, blanks after the soft break", "Quoted-Printable", "=e3=81= \r\n=82", []string{"quoted-printable:あ"}},
-		{"quoted-printable with bad escapes", "quoted-printable", "a=zzb=", []string{"quoted-printable:a=zzb", "quoted-printable, bad escapes dropped:azzb"}},
+		{"quoted-printable with bad escapes", "quoted-printable", "a=zzb=", []string{"quoted-printable:a=zzb", "quoted-printable, bad escapes dropped:azzb",
+			"quoted-printable, a character after them dropped:azb", "quoted-printable, two characters after them dropped:ab"}},
 		{"quoted-printable with CR", "quoted-printable", "a=\rb", []string{"quoted-printable:ab"}},
 		{"uuencode", "x-uuencode", "\n" + cat + "\n", []string{"uuencode:cat.txt:Cat"}},
 		{"uuencode without begin", "uue", "#0V%T\n`\nend\n", []string{"uuencode:Cat", "identity:#0V%T\n`\nend\n"}},
@@ -165,14 +168,48 @@ func TestReadingsOfNothing(t *testing.T) {
 	}
 }
 
+// What stands between the "=" and the rest of an escape is passed over in
+// different ways; each of these texts says "A=B" in one of them.
+func TestQuotedPrintableWithJunkInItsEscapes(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		reader     quotedReader
+	}{
+		{"a lone equals sign", "A==3DB", quotedReader{bad: noEqual}},
+		{"a character before an escape", "=.A=.=3DB", quotedReader{bad: noEqualNor1}},
+		{"a character within an escape", "A==.3DB", quotedReader{bad: noEqualNor1}},
+		{"a digit before a soft break", "A=3D==0\r\nB", quotedReader{bad: noEqualNor1}},
+		{"two characters before an escape", "=zzA=zz=3DB", quotedReader{bad: noEqualNor2}},
+		{"two blanks before an escape", "=  A=  =3DB", quotedReader{bad: noEqualNor2}},
+		{"a small digit", "=aA==a3DB", quotedReader{bad: noEqualNor1, upper: true}},
+		{"two small digits", "=0aA=0a=3DB", quotedReader{bad: noEqualNor2, upper: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.reader.src = []byte(tt.body)
+			if got, _ := io.ReadAll(&tt.reader); string(got) != "A=B" {
+				t.Errorf("got %q", got)
+			}
+			found := false
+			readQuoted([]byte(tt.body+"=0A=0f"), func(r Reading) bool {
+				got, _ := io.ReadAll(r.Data)
+				found = found || strings.HasPrefix(string(got), "A=B")
+				return true
+			})
+			if !found {
+				t.Error("it is not among the readings")
+			}
+		})
+	}
+}
+
 func TestReadingsOfWhatWasNotReadToItsEnd(t *testing.T) {
 	m := Parse([]byte("Content-Transfer-Encoding: base64\n\nSGU=\nbGxv"), Limits{})
 	n := 0
 	for range m.Readings(m.Root) {
 		n++
 	}
-	if n != 3 {
-		t.Errorf("%d readings, want 3: they must not depend on what the caller reads", n)
+	if n != 5 {
+		t.Errorf("%d readings, want 5: they must not depend on what the caller reads", n)
 	}
 	for range m.Readings(m.Root) {
 		break
