@@ -20,6 +20,8 @@ type pass struct {
 	found  func(Finding)
 	depth  int // of messages in encoded parts and containers, each parsed by itself
 
+	guesses int // messages that only a guess at the encoding shows
+
 	hits      []spot // where there is something to cut, each once; not bounded by what is listed
 	isHit     map[spot]bool
 	findings  list[Finding]

@@ -57,7 +57,7 @@ type visit struct {
 	stack []level  // the objects around it, the outermost first
 
 	declared bool // the leaf, taken out of its encoding, is said to be a message
-	flat     bool // messages in the leaf are not read: see attached
+	guess    bool // the leaf is read in a way that few programs read it
 }
 
 // level is an object that the walk is in, and the length of its path.
@@ -78,7 +78,7 @@ func (p *pass) message(m *mime.Message) {
 			if r.Block != nil {
 				at.block, at.name = *r.Block, r.Name
 			}
-			if !p.reading(&visit{pass: p, at: at}, leaf, r, nil) {
+			if !p.reading(&visit{pass: p, at: at, guess: r.Guess}, leaf, r, nil) {
 				return
 			}
 		}
@@ -355,10 +355,12 @@ func (v *visit) attached(n *node, path []string, data []byte) {
 	case v.depth >= limit:
 		v.problem(path, reasonLimit+"depth", fmt.Sprintf("%d messages within messages", v.depth))
 		return
-	case v.flat:
-		n.partial = true
-		v.problem(path, reasonLimit+"readings", "a message in what few mail programs read")
-		return
+	case v.guess:
+		if v.guesses++; v.guesses > maxGuesses {
+			n.partial = true
+			v.problem(path, reasonLimit+"readings", "a message in what few mail programs read")
+			return
+		}
 	}
 	v.depth++
 	defer func() { v.depth-- }()
@@ -372,15 +374,13 @@ func (v *visit) attached(n *node, path []string, data []byte) {
 // the message itself are bounded by its size, and no limit hides them.
 func (v *visit) leaves(m *mime.Message, path []string) {
 	for leaf := range m.Leaves() {
-		first := true
 		for r := range m.Readings(leaf) {
 			if err := v.walker.Full(); err != nil {
 				v.problem(path, reasonOf(err), err.Error())
 				return
 			}
 			inner := &visit{pass: v.pass, at: v.at, stack: slices.Clip(v.stack)}
-			inner.flat = v.depth > freeNesting && !first && r.Block == nil // blocks have their bytes for themselves
-			first = false
+			inner.guess = r.Guess
 			if !v.reading(inner, leaf, r, path) {
 				return
 			}
@@ -392,6 +392,6 @@ func (v *visit) leaves(m *mime.Message, path []string) {
 // parsed by itself, when Limits.Unpack.Depth does not say.
 const defaultNesting = 32
 
-// freeNesting is how deep messages are looked for in every reading of a part;
-// deeper only in the likeliest one. Else each level would double the work.
-const freeNesting = 2
+// maxGuesses bounds the messages that are read where only a guess at the encoding
+// shows one: each level of them would multiply the work.
+const maxGuesses = 64

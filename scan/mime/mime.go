@@ -110,6 +110,7 @@ type Reading struct {
 	Name string    // file name that the encoding itself carries (uuencode), decoded
 	Raw  []byte    // the decoded bytes where they stand in the original as they are; else nil
 	Data io.Reader // the decoded bytes where Raw is nil; never fails but with io.EOF; to be read before the next Reading is asked for
+	Guess bool     // not what the header says, or what RFC 2045 makes of it: noise, most of the time
 	// Block is the place in the original that this reading stands for when it is
 	// less than the whole body (a uuencoded block in a raw text).
 	Block *Range

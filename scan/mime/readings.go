@@ -170,7 +170,7 @@ func readBase64(body []byte, yield func(Reading) bool) bool {
 		{"base64, behind an empty line", shifted, base64Reader{src: behind}},
 	}
 	for _, r := range more {
-		if r.differ && !yield(Reading{How: r.how, Data: &r.data}) {
+		if r.differ && !yield(Reading{How: r.how, Data: &r.data, Guess: true}) {
 			return false
 		}
 	}
@@ -202,7 +202,7 @@ func readQuoted(body []byte, yield func(Reading) bool) bool {
 		{"quoted-printable, capitals only, two characters dropped", mixed, quotedReader{upper: true, bad: noEqualNor2}},
 	} {
 		r.data.src = body
-		if r.differ && !yield(Reading{How: r.how, Data: &r.data}) {
+		if r.differ && !yield(Reading{How: r.how, Data: &r.data, Guess: true}) {
 			return false
 		}
 	}
