@@ -13,6 +13,7 @@ const (
 	whyBody  = "it is in the body"
 	whyAll   = "the infected attachment is all there is"
 	whyExtra = "it is outside of all parts"
+	whyBlind = "it shows only when the message is read in another way"
 	whyNot   = "it cannot be cut without changing the rest"
 	whyMany  = "there is too much to cut"
 	whyWhole = "the message as a whole could not be checked"
@@ -72,13 +73,31 @@ func isBlock(at spot) bool {
 // isRoot reports whether p is a message, attached or not, rather than a part of one.
 func isRoot(p *mime.Part) bool { return p.Parent == nil || p.Parent.Message == p }
 
+// isBlind reports whether the spot is a range of the message that the second, blind
+// look read in its own way.
+func isBlind(at spot) bool { return at.part == nil && at.block.Start < at.block.End }
+
+// isOther reports whether the spot is in another reading of the message than the
+// one that is cut. What is found there goes with a part that is cut, or it is still
+// found in what remains: that is for the proof to see.
+func isOther(at spot) bool {
+	return isBlind(at) || at.part != nil && at.part.Extra && at.part.Cut.Start >= at.part.Cut.End
+}
+
 // maxCuts bounds the ranges of a cut: what a verdict is sent in is bounded too.
 const maxCuts = 100_000
 
 // planCut decides on the outcome of a message with something to cut at hits.
 func planCut(m *mime.Message, hits []spot) *cut {
 	c := &cut{parts: make(map[*mime.Part]bool), blocks: make(map[*mime.Part][]mime.Range)}
+	if !slices.ContainsFunc(hits, func(at spot) bool { return !isOther(at) }) {
+		c.why = whyBlind
+		return c
+	}
 	for _, at := range hits {
+		if isOther(at) {
+			continue
+		}
 		if isBlock(at) {
 			c.blocks[at.part] = append(c.blocks[at.part], at.block)
 			continue

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -90,7 +91,7 @@ func (e *Engine) Run(ctx context.Context, j Job) (*Verdict, error) {
 	limited, cancel := context.WithTimeout(ctx, e.o.Limits.Time)
 	defer cancel()
 	arena := unpack.NewArena(j.Scratch, e.o.Limits.Object)
-	s := &scanner{Engine: e, ctx: limited, job: j, arena: arena, known: make(map[key]*node)}
+	s := &scanner{Engine: e, ctx: limited, job: j, arena: arena, known: make(map[key]*node), sums: make(map[[sha256.Size]byte]*node)}
 	v := s.run()
 	if err := arena.Close(); err != nil {
 		return nil, fmt.Errorf("scratch file: %w", err)
@@ -107,7 +108,8 @@ type scanner struct {
 	ctx     context.Context
 	job     Job
 	arena   *unpack.Arena
-	known   map[key]*node // every object that was met
+	known   map[key]*node               // every object that was met
+	sums    map[[sha256.Size]byte]*node // those that were not guessed, under the last of their names
 	objects int
 	bytes   int64
 }

@@ -24,6 +24,7 @@ type key struct {
 	sum     [sha256.Size]byte
 	name    string
 	message bool
+	carved  bool
 }
 
 // node is what is known of an object: what matched it, and what is in it. An
@@ -56,8 +57,17 @@ type visit struct {
 	path  []string // of the object that is being looked at
 	stack []level  // the objects around it, the outermost first
 
-	declared bool // the leaf, taken out of its encoding, is said to be a message
-	guess    bool // the leaf is read in a way that few programs read it
+	origin
+}
+
+// origin is where the object that is walked next was taken from, if not from a
+// container.
+type origin struct {
+	declared bool // a leaf, taken out of its encoding, is said to be a message
+	raw      bool // a leaf as it stands: uuencoded files in it are looked at by themselves
+	encoded  bool // a leaf as it stands that is said to be in an encoding
+	guess    bool // a leaf, in a way that few programs read it
+	carved   bool // a text, by guessing: most of what is found so is noise
 }
 
 // level is an object that the walk is in, and the length of its path.
@@ -78,11 +88,12 @@ func (p *pass) message(m *mime.Message) {
 			if r.Block != nil {
 				at.block, at.name = *r.Block, r.Name
 			}
-			if !p.reading(&visit{pass: p, at: at, guess: r.Guess}, leaf, r, nil) {
+			if !p.reading(&visit{pass: p, at: at}, leaf, r, nil) {
 				return
 			}
 		}
 	}
+	p.blind(m)
 }
 
 // file looks at a file that is no message.
@@ -104,7 +115,12 @@ func (p *pass) reading(v *visit, leaf *mime.Part, r mime.Reading, base []string)
 		data, release := p.decoded(v, r)
 		defer release()
 		for i := 0; more && i < len(names); i++ {
-			v.declared = r.Data != nil && strings.HasPrefix(leaf.Type, "message/")
+			v.origin = origin{
+				declared: r.Data != nil && strings.HasPrefix(leaf.Type, "message/"),
+				raw:      r.Raw != nil,
+				encoded:  r.Raw != nil && !leaf.IsIdentity(),
+				guess:    r.Guess,
+			}
 			more = p.walk(v, base, unpack.File{Name: names[i], Data: data})
 		}
 	})
@@ -189,7 +205,6 @@ func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 	v.path = path
 	v.leave(len(path))
 	isMessage := v.declared || isMailFile(f.Name) || looksLikeMessage(f.Data)
-	v.declared = false // what is in it may be anything
 	if len(f.Data) == 0 {
 		return false
 	}
@@ -197,14 +212,23 @@ func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 	if v.set.Ignored(sum) {
 		return false
 	}
-	k := key{sum, f.Name, isMessage}
+	of := v.origin
+	v.origin = origin{} // what is in it is what its format says
+	carved := of.carved || of.guess
+	k := key{sum, f.Name, isMessage, carved}
 	n, seen := v.known[k]
+	if carved && !seen {
+		n, seen = v.sums[sum] // what was carved has no name of its own
+	}
 	if seen && v.within(n) {
 		return false // a container that holds itself
 	}
 	if seen = seen && !n.partial; !seen {
 		n = &node{sum: hex.EncodeToString(sum[:]), at: v.at}
 		v.known[k] = n
+		if !carved {
+			v.sums[sum] = n
+		}
 	}
 	if len(v.stack) > 0 {
 		around := v.stack[len(v.stack)-1].node
@@ -215,9 +239,9 @@ func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 		return false
 	}
 	v.stack = append(v.stack, level{len(path), n})
-	v.matchNew(n, path, formats, f)
-	if isMessage {
-		v.attached(n, path, f.Data)
+	v.matchNew(n, path, formats, f, carved)
+	if !isMessage || !v.attached(n, path, f.Data, carved) {
+		v.texts(path, f.Data, of)
 	}
 	return true
 }
@@ -248,7 +272,7 @@ func (v *visit) within(n *node) bool {
 }
 
 // matchNew matches an object and tells what matched.
-func (v *visit) matchNew(n *node, path, formats []string, f unpack.File) {
+func (v *visit) matchNew(n *node, path, formats []string, f unpack.File, carved bool) {
 	v.objects++
 	v.bytes += int64(len(f.Data))
 	left := v.o.Limits.Time
@@ -256,7 +280,7 @@ func (v *visit) matchNew(n *node, path, formats []string, f unpack.File) {
 		left = time.Until(deadline)
 	}
 	matches, err := v.matcher.Match(rules.Object{
-		Data: f.Data, Name: f.Name, Path: strings.Join(path[:len(path)-1], "/"), Type: kindOf(f),
+		Data: f.Data, Name: f.Name, Path: strings.Join(path[:len(path)-1], "/"), Type: kindOf(f), Carved: carved,
 	}, max(left, time.Second))
 	for _, m := range matches {
 		n.matches = append(n.matches, m)
@@ -341,51 +365,68 @@ func (r *retelling) tell(n *node, path []string, infected bool) {
 }
 
 // attached looks at a message that is an object itself, n: attached in an encoding,
-// or a file in a container.
-func (v *visit) attached(n *node, path []string, data []byte) {
+// or a file in a container. It reports whether it is one. guess says that only a
+// guess shows it.
+func (v *visit) attached(n *node, path []string, data []byte, guess bool) bool {
 	m := mime.Parse(data, v.o.Limits.MIME)
 	if len(m.Root.Children) == 0 && m.Root.Message == nil && m.Root.Body.Start == 0 {
-		return // no header: there is nothing but the text, which has been looked at
+		return false // no header: there is nothing but the text, which has been looked at
 	}
+	if guess {
+		if v.guesses++; v.guesses > maxGuesses {
+			n.partial = true
+			v.problem(path, reasonLimit+"readings", "a message in what few mail programs read")
+			return true
+		}
+	}
+	if !v.deeper(path) {
+		return true
+	}
+	defer v.higher()
+	for _, limit := range m.Unchecked {
+		v.problem(path, reasonLimit+limit, "")
+	}
+	if v.leaves(m, path) {
+		v.carve(path, m.Blind(), v.at)
+	}
+	return true
+}
+
+// deeper goes a message, or a text in an encoding, down. It returns false where
+// that is too deep, and says so.
+func (v *visit) deeper(path []string) bool {
 	limit := v.o.Limits.Unpack.Depth
 	if limit <= 0 {
 		limit = defaultNesting
 	}
-	switch {
-	case v.depth >= limit:
-		v.problem(path, reasonLimit+"depth", fmt.Sprintf("%d messages within messages", v.depth))
-		return
-	case v.guess:
-		if v.guesses++; v.guesses > maxGuesses {
-			n.partial = true
-			v.problem(path, reasonLimit+"readings", "a message in what few mail programs read")
-			return
-		}
+	if v.depth >= limit {
+		v.problem(path, reasonLimit+"depth", fmt.Sprintf("%d messages or texts within one another", v.depth))
+		return false
 	}
 	v.depth++
-	defer func() { v.depth-- }()
-	for _, limit := range m.Unchecked {
-		v.problem(path, reasonLimit+limit, "")
-	}
-	v.leaves(m, path)
+	return true
 }
 
+// higher comes back from deeper.
+func (v *visit) higher() { v.depth-- }
+
 // leaves looks at the leaves of an attached message, within the limits: those of
-// the message itself are bounded by its size, and no limit hides them.
-func (v *visit) leaves(m *mime.Message, path []string) {
+// the message itself are bounded by its size, and no limit hides them. It returns
+// false when it did not come to the last one.
+func (v *visit) leaves(m *mime.Message, path []string) bool {
 	for leaf := range m.Leaves() {
 		for r := range m.Readings(leaf) {
 			if err := v.walker.Full(); err != nil {
 				v.problem(path, reasonOf(err), err.Error())
-				return
+				return false
 			}
 			inner := &visit{pass: v.pass, at: v.at, stack: slices.Clip(v.stack)}
-			inner.guess = r.Guess
 			if !v.reading(inner, leaf, r, path) {
-				return
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // defaultNesting is how deep messages in encoded parts are read, each being

@@ -135,10 +135,11 @@ func FuzzUuencode(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		readFiles(strings.NewReader(text), func(r Reading) bool {
-			_, err := io.ReadAll(r.Data)
-			return err == nil
-		})
+		for c := range Carve(raw, false) {
+			if _, err := io.ReadAll(c.Data); err != nil {
+				t.Fatal(err)
+			}
+		}
 		coded := []byte("text\r\n" + strings.ReplaceAll(testdata.Uuencode("a b.txt", text), "\n", "\r\n"))
 		blocks := findBlocks(coded, Range{0, len(coded)})
 		if len(blocks) != 1 || blocks[0].Name != "a b.txt" {

@@ -356,9 +356,9 @@ func isMessage(kind string) bool {
 	return strings.HasPrefix(kind, "message/")
 }
 
-// isIdentity reports whether no Content-Transfer-Encoding of the part names a
-// decoder.
-func (p *Part) isIdentity() bool {
+// IsIdentity reports whether no Content-Transfer-Encoding of the part names one
+// that is undone.
+func (p *Part) IsIdentity() bool {
 	return !slices.ContainsFunc(p.Encodings, func(e string) bool { return decoderOf(e).how != "identity" })
 }
 

@@ -91,6 +91,7 @@ type Part struct {
 	contentID  string   // without its angle brackets
 	others     []int    // where the body starts for programs that read the header differently
 	loose      []Block  // uuencoded files of which the end is uncertain
+	strict     bool     // every program reads the body in the encoding that its header names
 	wholes     []*Part  // the body, as a whole, for programs that see no parts in it: Extra, without a Cut
 }
 
@@ -106,11 +107,11 @@ type Block struct {
 
 // Reading is one way to decode the body of a leaf.
 type Reading struct {
-	How  string    // "identity", "base64", "quoted-printable", "uuencode", …
-	Name string    // file name that the encoding itself carries (uuencode), decoded
-	Raw  []byte    // the decoded bytes where they stand in the original as they are; else nil
-	Data io.Reader // the decoded bytes where Raw is nil; never fails but with io.EOF; to be read before the next Reading is asked for
-	Guess bool     // not what the header says, or what RFC 2045 makes of it: noise, most of the time
+	How   string    // "identity", "base64", "quoted-printable", "uuencode", …
+	Name  string    // file name that the encoding itself carries (uuencode), decoded
+	Raw   []byte    // the decoded bytes where they stand in the original as they are; else nil
+	Data  io.Reader // the decoded bytes where Raw is nil; never fails but with io.EOF; to be read before the next Reading is asked for
+	Guess bool      // not what the header says, or what RFC 2045 makes of it: noise, most of the time
 	// Block is the place in the original that this reading stands for when it is
 	// less than the whole body (a uuencoded block in a raw text).
 	Block *Range

@@ -89,7 +89,7 @@ func (p *parser) entity(part *Part, at int, kind string) delimiter {
 	switch {
 	case len(part.Children) > 0 || part.Message != nil:
 		p.wholes(part, h)
-	case part.isIdentity():
+	case part.IsIdentity():
 		part.setBlocks(p.raw)
 	}
 	return d
@@ -97,7 +97,7 @@ func (p *parser) entity(part *Part, at int, kind string) delimiter {
 
 // body reads the body of a part as what its header says.
 func (p *parser) body(part *Part, h *header) delimiter {
-	isMessage := part.isMessage() && part.isIdentity()
+	isMessage := part.isMessage() && part.IsIdentity()
 	if (len(h.boundaries) > 0 || isMessage) && p.depth >= p.limits.Depth {
 		p.unchecked("depth")
 		return p.find(h.body)
@@ -217,7 +217,7 @@ func (p *parser) extra(to []*Part, parent *Part, start, end int) []*Part {
 func (p *parser) others(part *Part, h *header, end int) {
 	part.others = slices.DeleteFunc(h.others, func(at int) bool { return at > end })
 	switch {
-	case part.isIdentity():
+	case part.IsIdentity():
 		part.others = part.others[:min(len(part.others), 1)]
 	case h.more:
 		p.unchecked("header")
@@ -241,7 +241,7 @@ const maxReread = 16
 // has for programs that do not see these: because they go by another
 // Content-Type, undo an encoding first, or end the header elsewhere.
 func (p *parser) wholes(part *Part, h *header) {
-	opaque := !part.isIdentity() || slices.ContainsFunc(h.types, func(kind string) bool {
+	opaque := !part.IsIdentity() || slices.ContainsFunc(h.types, func(kind string) bool {
 		if part.Message != nil {
 			return !isMessage(kind)
 		}

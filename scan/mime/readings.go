@@ -1,9 +1,6 @@
 package mime
 
 import (
-	"bufio"
-	"bytes"
-	"io"
 	"iter"
 	"slices"
 	"strings"
@@ -57,45 +54,53 @@ func (m *Message) Readings(p *Part) iter.Seq[Reading] {
 		if len(p.Children) > 0 || p.Message != nil {
 			return
 		}
+		guesses := false
+		noted := func(r Reading) bool {
+			guesses = guesses || r.Guess
+			return yield(r)
+		}
 		for _, at := range append([]int{p.Body.Start}, p.others...) {
-			if !m.read(p, Range{at, p.Body.End}, yield) {
+			if !m.read(p, Range{at, p.Body.End}, noted) {
 				return
 			}
 		}
+		p.strict = len(p.others)+len(p.loose) == 0 && p.isDeclared(m.Raw) && (!guesses || decoderOf(p.Encodings[0]).how != "base64")
 	}
+}
+
+// isDeclared reports whether the header says how the body is encoded, without a
+// doubt, and the body does not look otherwise.
+func (p *Part) isDeclared(raw []byte) bool {
+	var named []*decoder
+	for _, e := range p.Encodings {
+		d := decoderOf(e)
+		if d.how == "identity" && !isPlain(e) {
+			return false
+		}
+		named = append(named, d)
+	}
+	if len(named) == 0 {
+		named = append(named, decoderOf("binary"))
+	}
+	looksOther := func(d decoder) bool { return d.looks != nil && d.how != named[0].how && d.looks(p.Body.of(raw)) }
+	return len(slices.Compact(named)) == 1 && !slices.ContainsFunc(decoders, looksOther)
 }
 
 // read yields the readings of a leaf when its body is the given range, and
 // reports whether to go on.
 func (m *Message) read(p *Part, in Range, yield func(Reading) bool) bool {
 	body := in.of(m.Raw)
-	isText := strings.HasPrefix(p.Type, "text/") || strings.HasPrefix(p.Type, "message/")
 	plain := in.Start > p.Body.Start // identity is done: it is a piece of what was
 	for _, d := range p.decoders(body) {
-		found := false // a uuencoded file in the decoded text
 		each := func(r Reading) bool {
-			if r.Raw != nil {
-				done := plain
-				plain = true
-				return done || m.identity(p, in, yield)
-			}
-			if !isText || d.how == "uuencode" {
+			if r.Raw == nil {
 				return yield(r)
 			}
-			spot := &spotter{src: r.Data}
-			r.Data = spot
-			if !yield(r) {
-				return false
-			}
-			spot.drain()
-			found = found || spot.found
-			return true
+			done := plain
+			plain = true
+			return done || m.identity(p, in, yield)
 		}
 		if !d.read(body, each) {
-			return false
-		}
-		files := func(r Reading) bool { return r.Raw != nil || readFiles(r.Data, yield) }
-		if found && !d.read(body, files) {
 			return false
 		}
 	}
@@ -130,7 +135,7 @@ func (m *Message) identity(p *Part, in Range, yield func(Reading) bool) bool {
 		return false
 	}
 	blocks := slices.Concat(p.Blocks, p.loose)
-	if in != p.Body || !p.isIdentity() {
+	if in != p.Body || !p.IsIdentity() {
 		blocks = findBlocks(m.Raw, in)
 	}
 	for _, b := range blocks {
@@ -223,73 +228,4 @@ func readUU(body []byte, yield func(Reading) bool) bool {
 	}
 	at := 0
 	return yield(Reading{How: "uuencode", Data: newUUReader(linesOf(body, &at), false)}) && readPlain(body, yield)
-}
-
-// readFiles yields the uuencoded files in a decoded text.
-func readFiles(text io.Reader, yield func(Reading) bool) bool {
-	next := linesFrom(bufio.NewReader(text))
-	line, ok := next()
-	for ok {
-		name, isBase64, begins := parseBegin(line)
-		if !begins {
-			line, ok = next()
-			continue
-		}
-		r := newUUReader(next, isBase64)
-		if !yield(Reading{How: "uuencode", Name: name, Data: r}) {
-			return false
-		}
-		if r.drain(); r.peeked != nil {
-			line = r.peeked // the next file may begin with it
-		} else {
-			line, ok = next()
-		}
-	}
-	return true
-}
-
-// spotter passes a decoded text through and looks for "begin " at the start of
-// a line in it.
-type spotter struct {
-	src   io.Reader
-	tail  []byte // the last bytes of what has passed
-	found bool
-	ended bool
-}
-
-// marks is what a spotter looks for; the start of a text counts as a line's.
-var marks = [][]byte{[]byte("\nbegin "), []byte("\nbegin-base64 ")}
-
-// markLength is the length of the longest mark.
-const markLength = len("\nbegin-base64 ")
-
-func (s *spotter) Read(b []byte) (int, error) {
-	if s.tail == nil {
-		s.tail = append(make([]byte, 0, 2*markLength), '\n')
-	}
-	n, err := s.src.Read(b)
-	s.ended = err != nil
-	if !s.found {
-		s.look(b[:n])
-	}
-	return n, err
-}
-
-func (s *spotter) look(b []byte) {
-	seam := append(s.tail, b[:min(len(b), markLength)]...)
-	for _, m := range marks {
-		s.found = s.found || bytes.Contains(seam, m) || bytes.Contains(b, m)
-	}
-	if len(b) >= markLength {
-		seam = b
-	}
-	s.tail = append(s.tail[:0], seam[max(0, len(seam)-markLength):]...)
-}
-
-// drain reads what the consumer has not.
-func (s *spotter) drain() {
-	var b [4096]byte
-	for !s.ended {
-		s.Read(b[:])
-	}
 }

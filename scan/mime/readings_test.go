@@ -88,10 +88,6 @@ func TestReadings(t *testing.T) {
 			[]string{"identity:begin 1 x\nbegin 644 d\nbegin 644 a\n#0V%T\nend\nbegin 644 b\n#0V%T\nend\n", "uuencode:a:Cat@23-45", "uuencode:b:Cat@45-67"}},
 		{"begin-base64", "", "begin-base64 644 a\nQ2F0\n====\n", []string{"identity:begin-base64 644 a\nQ2F0\n====\n", "uuencode:a:Cat@1-30"}},
 		{"text that begins", "", "begin 2024 with me\nand see\n", []string{"identity:begin 2024 with me\nand see\n"}},
-		{"uuencode in quoted-printable", "quoted-printable", "hi\nbegin 644 a=20\n#0V%T\n`\nend\n",
-			[]string{"quoted-printable:hi\nbegin 644 a \n#0V%T\n`\nend\n", "uuencode:a:Cat"}},
-		{"two uuencoded files in base64", "base64", base64.StdEncoding.EncodeToString([]byte("begin 644 a\n#0V%T\nbegin 644 b\n#0V%T\nend\nx")),
-			[]string{"base64:begin 644 a\n#0V%T\nbegin 644 b\n#0V%T\nend\nx", "uuencode:a:Cat", "uuencode:b:Cat"}},
 		{"base64 that is not declared", "7bit", strings.Repeat(strings.Repeat("QUJD", 15)+"\n", 3),
 			[]string{"identity:" + strings.Repeat(strings.Repeat("QUJD", 15)+"\n", 3), "base64:" + strings.Repeat("ABC", 45)}},
 	} {

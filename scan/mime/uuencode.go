@@ -1,7 +1,6 @@
 package mime
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 )
@@ -81,24 +80,6 @@ func linesOf(b []byte, at *int) lines {
 	}
 }
 
-// linesFrom gives the lines of r, which end with LF. Of a line too long for the
-// buffer it gives the beginning.
-func linesFrom(r *bufio.Reader) lines {
-	return func() ([]byte, bool) {
-		text, err := r.ReadSlice('\n')
-		if len(text) == 0 && err != nil {
-			return nil, false
-		}
-		if err == bufio.ErrBufferFull {
-			text = bytes.Clone(text)
-			for err == bufio.ErrBufferFull {
-				_, err = r.ReadSlice('\n')
-			}
-		}
-		return bytes.TrimRight(text, "\r\n"), true
-	}
-}
-
 // uuReader decodes the data lines of one uuencoded file, up to and with its end
 // line, or to the first line that is no data. Empty lines are passed over.
 type uuReader struct {
@@ -172,14 +153,6 @@ func (r *uuReader) step(out []byte) []byte {
 		r.done, r.peeked = true, text
 	}
 	return out
-}
-
-// drain reads the file to its end.
-func (r *uuReader) drain() {
-	for !r.done {
-		r.buf = r.step(r.buf[:0])
-	}
-	r.out = nil
 }
 
 // open makes the reader of a block of raw.

@@ -1,0 +1,442 @@
+package mime
+
+import (
+	"bytes"
+	"io"
+	"iter"
+	"slices"
+)
+
+// Carved is what may be hidden in a text: one decoding of one region of it. Most
+// of what is carved is noise.
+type Carved struct {
+	How    string    // "base64", "base64, from digit 2 on", …
+	Name   string    // file name that stands in the region, or before it; "" when there is none
+	Region Range     // of the text
+	Data   io.Reader // the decoded bytes; never fails but with io.EOF; to be read before the next one is asked for
+}
+
+// carver yields the decodings of regions of a text.
+type carver struct {
+	text  []byte
+	yield func(Carved) bool
+	name  string
+	done  bool
+}
+
+// emit yields a decoding of a region.
+func (c *carver) emit(how, name string, in Range, data io.Reader) {
+	if !c.done {
+		c.done = !c.yield(Carved{How: how, Name: name, Region: in, Data: data})
+	}
+}
+
+// Blind yields what a reader would find in a message that knows nothing of its
+// structure. Regions lie between lines that look like delimiters, and within
+// these between empty lines; each is decoded in every way that it could be meant.
+//
+// What the tree has read in one way only, and strictly, is left out: nearly all
+// of ordinary mail. So Leaves and Readings have to be gone through first.
+func (m *Message) Blind() iter.Seq[Carved] {
+	return func(yield func(Carved) bool) {
+		c := &carver{text: m.Raw, yield: yield}
+		for _, gap := range m.doubtful() {
+			for _, s := range segments(m.Raw, gap) {
+				c.segment(s)
+				if c.done {
+					return
+				}
+			}
+		}
+	}
+}
+
+// doubtful gives the ranges of a message that may be meant in another way than the
+// tree reads them, in order. Where its structure is beyond doubt, these are bodies
+// of leaves only; else all but what an encoding has explained.
+func (m *Message) doubtful() []Range {
+	straight := m.isStraight()
+	var strict, loose []Range
+	for p := range m.Leaves() {
+		switch {
+		case p.Body.Start >= p.Body.End:
+		case p.strict && !p.Extra && (straight || !p.IsIdentity()):
+			strict = append(strict, p.Body)
+		default:
+			loose = append(loose, p.Body)
+		}
+	}
+	byStart := func(a, b Range) int { return a.Start - b.Start }
+	if straight {
+		slices.SortFunc(loose, byStart)
+		return merged(loose)
+	}
+	slices.SortFunc(strict, byStart)
+	var gaps []Range
+	at := 0
+	for _, s := range strict {
+		if s.Start > at {
+			gaps = append(gaps, Range{at, s.Start})
+		}
+		at = max(at, s.End)
+	}
+	if at < len(m.Raw) {
+		gaps = append(gaps, Range{at, len(m.Raw)})
+	}
+	return gaps
+}
+
+// merged joins ranges, which are ascending, that overlap.
+func merged(ranges []Range) []Range {
+	out := ranges[:0]
+	for _, r := range ranges {
+		if n := len(out); n > 0 && r.Start < out[n-1].End {
+			out[n-1].End = max(out[n-1].End, r.End)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// harmless are oddities that leave no doubt about where the parts of a message are.
+var harmless = []string{oddNames, oddDisps, oddEncodings, oddEncoding, oddUnclosed}
+
+// isStraight reports whether all programs see the same parts in the message.
+func (m *Message) isStraight() bool {
+	return !slices.ContainsFunc(m.Odd, func(odd string) bool { return !slices.Contains(harmless, odd) })
+}
+
+// maxSegments bounds the segments of one gap; the rest of it is one.
+const maxSegments = 20_000
+
+// segments cuts a range of text at the lines that look like delimiters.
+func segments(text []byte, in Range) (all []Range) {
+	start := in.Start
+	for at := in.Start; at < in.End && len(all) < maxSegments; {
+		i := bytes.Index(text[at:in.End], []byte("--"))
+		if i < 0 {
+			break
+		}
+		at += i
+		if at > 0 && !isEOL(text[at-1]) {
+			at += 2
+			continue
+		}
+		_, next := line(text[:in.End], at)
+		if at > start {
+			all = append(all, Range{start, at})
+		}
+		start, at = next, next
+	}
+	if start < in.End {
+		all = append(all, Range{start, in.End})
+	}
+	return all
+}
+
+// segment carves a segment, and each block between empty lines in it.
+func (c *carver) segment(s Range) {
+	c.name = nameIn(s.of(c.text))
+	blocks := blocksOf(c.text, s)
+	for _, b := range blocks {
+		c.base64(b, startsWithJunk(b.of(c.text)))
+		c.quoted(b)
+		c.uu(b, false)
+	}
+	if len(blocks) > 1 {
+		c.base64(s, true)
+		c.quoted(s)
+	}
+}
+
+// blocksOf gives the runs of lines between empty lines. Where there are too many,
+// the last one has the rest.
+func blocksOf(text []byte, s Range) (all []Range) {
+	start := s.Start
+	for at := s.Start; at < s.End; {
+		end, next := line(text[:s.End], at)
+		if len(trimBlank(text[at:end])) == 0 && len(all) < maxSegments {
+			if at > start {
+				all = append(all, Range{start, at})
+			}
+			start = next
+		}
+		at = next
+	}
+	if start < s.End {
+		all = append(all, Range{start, s.End})
+	}
+	return all
+}
+
+// nameIn gives the file name that the header fields in the beginning of a segment
+// tell, if any.
+func nameIn(segment []byte) string {
+	head := segment[:min(len(segment), base64Head)]
+	lower := bytes.Clone(head)
+	for i, c := range lower {
+		if isUpper(c) { // bytes.ToLower changes the length of what is no UTF-8
+			lower[i] = c + 'a' - 'A'
+		}
+	}
+	for _, key := range []string{"filename", "name"} {
+		i := bytes.Index(lower, []byte(key))
+		if i < 0 {
+			continue
+		}
+		rest := head[i:]
+		if end := bytes.Index(rest, []byte("\n\n")); end >= 0 {
+			rest = rest[:end]
+		}
+		if end := bytes.Index(rest, []byte("\r\n\r\n")); end >= 0 {
+			rest = rest[:end]
+		}
+		_, params, _ := parseParams("x;" + unfold(rest))
+		if names, _ := addNames(nil, params); len(names) > 0 {
+			return names[0]
+		}
+	}
+	return ""
+}
+
+// base64 yields the decodings of a range as base64; shifted ones too, where text
+// in front may have added to the digits.
+func (c *carver) base64(in Range, shifted bool) {
+	body := in.of(c.text)
+	if c.done || !mayBeBase64(body) {
+		return
+	}
+	readBase64(body, func(r Reading) bool {
+		if r.Raw == nil {
+			c.emit(r.How, c.name, in, r.Data)
+		}
+		return !c.done
+	})
+	for skip := 1; shifted && skip < 4; skip++ {
+		c.emit(shiftedBase64[skip], c.name, in, &base64Reader{src: body, skip: skip, habit: padSkipped})
+	}
+}
+
+// shiftedBase64 says how base64 was read.
+var shiftedBase64 = [...]string{"base64", "base64, from digit 2 on", "base64, from digit 3 on", "base64, from digit 4 on"}
+
+// startsWithJunk reports whether the first line of a body is not of base64 as the
+// others are.
+func startsWithJunk(body []byte) bool {
+	end, next := line(body, 0)
+	return next < len(body) && (!isBase64Line(body[:end]) || len(trimBlank(body[:end]))%4 != 0)
+}
+
+// Bounds of mayBeBase64.
+const (
+	base64Sample = 48 // digits that are looked at together
+	base64Mixes  = 8  // changes of the kind of letter that base64 has in them at the least
+	base64Least  = 16 // digits of a body that is too short for a sample
+)
+
+// mayBeBase64 reports whether a body has a run of digits that could be base64:
+// small letters before capitals, and digits beside letters, as words have few.
+// What stands between the digits is passed over.
+func mayBeBase64(body []byte) bool {
+	var last letter
+	digits, mixes, all := 0, 0, 0
+	for _, c := range body {
+		k := letters[c]
+		if k == noLetter {
+			continue
+		}
+		if last == smallLetter && k == capital || last == figure && k != figure || last != figure && last != noLetter && k == figure {
+			mixes++
+		}
+		last = k
+		if digits++; digits == base64Sample {
+			if mixes >= base64Mixes {
+				return true
+			}
+			all, digits, mixes = all+digits, 0, 0
+		}
+	}
+	return mixes >= base64Mixes || all == 0 && digits >= base64Least && mixes > 0
+}
+
+// letter is the kind of a digit of base64.
+type letter uint8
+
+const (
+	noLetter letter = iota
+	smallLetter
+	capital
+	figure // 0 to 9, and the signs
+)
+
+// letters gives the kind of a character.
+var letters = func() (t [256]letter) {
+	for c := range t {
+		switch b := byte(c); {
+		case unbase64[b] >= urlDigit:
+		case isLower(b):
+			t[c] = smallLetter
+		case isUpper(b):
+			t[c] = capital
+		default:
+			t[c] = figure
+		}
+	}
+	return t
+}()
+
+// quoted yields the decodings of a range as quoted-printable.
+func (c *carver) quoted(in Range) {
+	body := in.of(c.text)
+	if c.done || !mayBeQuoted(body) {
+		return
+	}
+	readQuoted(body, func(r Reading) bool {
+		c.emit(r.How, c.name, in, r.Data)
+		return !c.done
+	})
+}
+
+// mayBeQuoted reports whether a body has enough escapes and soft breaks, among
+// all its equals signs and for its length, to be quoted-printable.
+func mayBeQuoted(body []byte) bool {
+	escapes, signs := 0, bytes.Count(body, []byte("="))
+	if signs < 3 || signs*200 < len(body) {
+		return false
+	}
+	for rest := body; ; {
+		i := bytes.IndexByte(rest, '=')
+		if i < 0 {
+			break
+		}
+		rest = rest[i+1:]
+		if len(rest) >= 2 && unhex[rest[0]]|unhex[rest[1]] < 16 || len(rest) > 0 && isEOL(rest[0]) {
+			escapes++
+		}
+	}
+	return escapes >= 3 && escapes*4 >= signs
+}
+
+// uu yields the uuencoded files in a range, those with a begin line unless they
+// have been read, and those without one.
+func (c *carver) uu(in Range, read bool) {
+	body := in.of(c.text)
+	blocks := findBlocks(body, Range{0, len(body)})
+	for _, b := range blocks {
+		if !read {
+			c.emit("uuencode", b.Name, Range{in.Start + b.Start, in.Start + b.End}, b.open(body))
+		}
+	}
+	for _, run := range uuRuns(body) {
+		for len(blocks) > 0 && blocks[0].End <= run.Start {
+			blocks = blocks[1:]
+		}
+		if len(blocks) > 0 && blocks[0].Start <= run.Start {
+			continue
+		}
+		at := run.Start
+		c.emit("uuencode, without its beginning", c.name, Range{in.Start + run.Start, in.Start + run.End},
+			newUUReader(linesOf(body[:run.End], &at), false))
+	}
+}
+
+// uuRunLines is how many lines make a run of uuencoded data that nothing begins.
+const uuRunLines = 3
+
+// uuRuns finds runs of lines that are uuencoded data, whatever is before them:
+// all of full length, but for the last.
+func uuRuns(text []byte) (runs []Range) {
+	start, lines := 0, 0
+	for at := 0; at < len(text); {
+		end, next := line(text, at)
+		if full := isFullUULine(text[at:end]); full {
+			if lines == 0 {
+				start = at
+			}
+			lines++
+		} else {
+			if lines >= uuRunLines {
+				if isUULine(text[at:end]) { // the last line, shorter than the others
+					end = next
+				} else {
+					end = at
+				}
+				runs = append(runs, Range{start, end})
+			}
+			lines = 0
+		}
+		at = next
+	}
+	if lines >= uuRunLines {
+		runs = append(runs, Range{start, len(text)})
+	}
+	return runs
+}
+
+// isFullUULine reports whether a line is 45 bytes of uuencoded data, "M" and 60
+// characters, as all programs write them.
+func isFullUULine(text []byte) bool {
+	return len(text) >= 61 && len(text) <= 63 && text[0] == 'M' && isUULine(text)
+}
+
+// Carve yields what is hidden in a text that is no message: base64 in lines of
+// its own, uuencoded files, quoted-printable. Unlike Blind it takes no chances:
+// what has other text around it on its lines is text. withoutUU leaves out the
+// uuencoded files, for a text whose Blocks have been read.
+func Carve(text []byte, withoutUU bool) iter.Seq[Carved] {
+	return func(yield func(Carved) bool) {
+		c := &carver{text: text, yield: yield}
+		c.uu(Range{0, len(text)}, withoutUU)
+		for _, run := range base64Runs(text) {
+			c.base64(run, false)
+		}
+		if !c.done && softBreaks(text) {
+			c.quoted(Range{0, len(text)})
+		}
+	}
+}
+
+// Bounds of base64Runs, in digits: a run of lines has so many in all, a single
+// line stands for itself when it has more.
+const (
+	base64RunLeast  = 64
+	base64LineLeast = 60
+)
+
+// maxRuns bounds the runs of base64 in one text.
+const maxRuns = 1000
+
+// base64Runs finds the runs of lines that hold nothing but base64.
+func base64Runs(text []byte) (runs []Range) {
+	start, digits, longest := -1, 0, 0
+	end := func(at int) {
+		if start >= 0 && digits >= base64RunLeast && (longest >= base64LineLeast || digits >= 4*base64RunLeast) && len(runs) < maxRuns {
+			runs = append(runs, Range{start, at})
+		}
+		start, digits, longest = -1, 0, 0
+	}
+	for at := 0; at < len(text); {
+		stop, next := line(text, at)
+		word := trimBlank(text[at:stop])
+		switch {
+		case len(word) == 0 && start >= 0: // empty lines may stand between
+		case isBase64Line(word) && (start >= 0 || len(word) >= 4 && bytes.IndexByte(word, ' ') < 0):
+			if start < 0 {
+				start = at
+			}
+			digits, longest = digits+len(word), max(longest, len(word))
+		default:
+			end(at)
+		}
+		at = next
+	}
+	end(len(text))
+	return runs
+}
+
+// softBreaks reports whether lines of the text end as those of quoted-printable
+// do, several of them.
+func softBreaks(text []byte) bool {
+	return bytes.Count(text, []byte("=\r\n"))+bytes.Count(text, []byte("=\n")) >= 3
+}
