@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"path"
 	"slices"
@@ -82,18 +83,69 @@ func (p *pass) message(m *mime.Message) {
 	for _, limit := range m.Unchecked {
 		p.problem(spot{}, nil, reasonLimit+limit, "")
 	}
-	for leaf := range m.Leaves() {
-		for r := range m.Readings(leaf) {
-			at := spot{part: leaf}
-			if r.Block != nil {
-				at.block, at.name = *r.Block, r.Name
-			}
-			if !p.reading(&visit{pass: p, at: at}, leaf, r, nil) {
-				return
-			}
+	for leaf, r := range readings(m) {
+		at := spot{part: leaf}
+		if r.Block != nil {
+			at.block, at.name = *r.Block, r.Name
+		}
+		if !p.reading(&visit{pass: p, at: at}, leaf, r, nil) {
+			return
+		}
+	}
+	for leaf, r := range otherReadings(m) {
+		if !p.reading(&visit{pass: p, at: spot{block: leaf.Body}}, leaf, r, nil) {
+			return
 		}
 	}
 	p.blind(m)
+}
+
+// readings yields every reading of every leaf.
+func readings(m *mime.Message) iter.Seq2[*mime.Part, mime.Reading] {
+	return func(yield func(*mime.Part, mime.Reading) bool) {
+		for leaf := range m.Leaves() {
+			for r := range m.Readings(leaf) {
+				if !yield(leaf, r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// otherReadings yields what other trees of the message have and its own has not.
+func otherReadings(m *mime.Message) iter.Seq2[*mime.Part, mime.Reading] {
+	type body struct {
+		mime.Range
+		encodings string
+	}
+	return func(yield func(*mime.Part, mime.Reading) bool) {
+		var seen map[body]bool
+		isNew := func(p *mime.Part) bool {
+			b := body{p.Body, strings.Join(p.Encodings, " ")}
+			known := seen[b]
+			seen[b] = true
+			return !known
+		}
+		for other := range m.Others() {
+			if seen == nil {
+				seen = make(map[body]bool)
+				for leaf := range m.Leaves() {
+					isNew(leaf)
+				}
+			}
+			for leaf := range other.Leaves() {
+				if !isNew(leaf) {
+					continue
+				}
+				for r := range other.Readings(leaf) {
+					if !yield(leaf, r) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // file looks at a file that is no message.
@@ -414,8 +466,8 @@ func (v *visit) higher() { v.depth-- }
 // the message itself are bounded by its size, and no limit hides them. It returns
 // false when it did not come to the last one.
 func (v *visit) leaves(m *mime.Message, path []string) bool {
-	for leaf := range m.Leaves() {
-		for r := range m.Readings(leaf) {
+	for _, all := range []iter.Seq2[*mime.Part, mime.Reading]{readings(m), otherReadings(m)} {
+		for leaf, r := range all {
 			if err := v.walker.Full(); err != nil {
 				v.problem(path, reasonOf(err), err.Error())
 				return false

@@ -13,6 +13,7 @@ package mime
 import (
 	"io"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -52,6 +53,9 @@ type Message struct {
 	Root      *Part    // the message itself
 	Odd       []string // what mail programs may read differently, in plain words, each once
 	Unchecked []string // limits that were met ("depth", "parts", "header"), each once
+
+	limits Limits
+	trees  int // how many boundaries of one part may be the one that counts; 0: there is no doubt
 }
 
 // Part is a node of the tree.
@@ -122,7 +126,36 @@ func Parse(raw []byte, limits Limits) *Message {
 	if raw == nil {
 		raw = []byte{} // for Reading.Raw, where nil means something else
 	}
-	p := &parser{raw: raw, limits: limits.withDefaults(), msg: &Message{Raw: raw}}
+	p := &parser{raw: raw, limits: limits.withDefaults(), msg: &Message{Raw: raw, limits: limits}, only: -1}
+	return p.parse()
+}
+
+// maxTrees bounds the trees of one message.
+const maxTrees = 6
+
+// Others yields the trees that programs make of the message which choose where the
+// tree of Parse has it both ways: one of several boundaries that are all in use,
+// lines with text after a boundary. An ordinary message has none. Their parts
+// cannot be cut.
+func (m *Message) Others() iter.Seq[*Message] {
+	return func(yield func(*Message) bool) {
+		parse := func(only int, exact bool) bool {
+			p := &parser{raw: m.Raw, limits: m.limits.withDefaults(), msg: &Message{Raw: m.Raw, limits: m.limits}, only: only, exact: exact}
+			return yield(p.parse())
+		}
+		for only := range m.trees {
+			if !parse(only, false) {
+				return
+			}
+		}
+		if slices.Contains(m.Odd, oddTail) {
+			parse(-1, true)
+		}
+	}
+}
+
+// parse reads the message.
+func (p *parser) parse() *Message {
 	root := p.newPart(nil)
 	p.msg.Root = root
 	p.entity(root, 0, "text/plain")

@@ -21,6 +21,7 @@ const (
 	oddReopened   = "parts after the closing delimiter"
 	oddUnclosed   = "multipart without its closing delimiter"
 	oddNoParts    = "multipart without parts"
+	oddGuessed    = "boundary that is not the one declared"
 	oddParts      = "parts in what is not called multipart"
 	oddLine       = "header line without a field name"
 	oddNoEmpty    = "header without the empty line after it"
@@ -38,11 +39,15 @@ type parser struct {
 	parts  int
 	full   bool // the limit of parts is met: the rest is one leaf
 	reread int  // bytes of bodies with parts that are read as a whole, too
+
+	only  int  // which one of the boundaries counts where there are several; -1: all of them
+	exact bool // text after a delimiter makes it none
 }
 
 // delimiter is a line that ends a part.
 type delimiter struct {
 	level   int    // in parser.open; -1: the end of the message
+	node    int    // of the trie, where its boundary ends
 	text    string // of the line, without the "--" it starts with
 	start   int    // of the line end before the line, which belongs to it (RFC 2046, section 5.1.1)
 	next    int    // of the line after it
@@ -106,11 +111,18 @@ func (p *parser) body(part *Part, h *header) delimiter {
 	defer func() { p.depth-- }()
 	var d delimiter
 	if len(h.boundaries) > 0 && (h.multipart != "" || !isMessage) {
-		if d = p.multipart(part, h); len(part.Children) > 0 {
+		if d = p.multipart(part, h, p.chosen(h.boundaries)); len(part.Children) > 0 {
 			return d
 		}
 	}
 	if h.multipart != "" {
+		if guess, ok := p.guess(h.body); ok && p.depth <= p.limits.Depth {
+			if d := p.multipart(part, h, []string{guess}); len(part.Children) > 0 {
+				p.odd(oddGuessed)
+				uncut(part) // with a part less, the guess may be another
+				return d
+			}
+		}
 		p.odd(oddNoParts)
 	}
 	if isMessage {
@@ -126,11 +138,47 @@ func (p *parser) body(part *Part, h *header) delimiter {
 	return p.find(h.body)
 }
 
+// chosen gives those of the boundaries of a part that count.
+func (p *parser) chosen(boundaries []string) []string {
+	if p.only < 0 || len(boundaries) < 2 {
+		return boundaries
+	}
+	at := min(p.only, len(boundaries)-1)
+	return boundaries[at : at+1]
+}
+
+// guess finds what mail programs take for the boundary of a multipart that has
+// none: the first line that starts with "--" and has a header field after it.
+func (p *parser) guess(body int) (boundary string, ok bool) {
+	for at := body; at < len(p.raw); {
+		i := bytes.Index(p.raw[at:], []byte("--"))
+		if i < 0 {
+			return "", false
+		}
+		at += i
+		if at > body && !isEOL(p.raw[at-1]) {
+			at += 2
+			continue
+		}
+		if _, taken := p.delimiter(at); taken {
+			return "", false // of a part around this one
+		}
+		end, next := line(p.raw, at)
+		text := bytes.TrimRight(p.raw[at+2:end], " \t\x00")
+		fieldEnd, _ := line(p.raw, next)
+		if _, colon := fieldName(p.raw[next:fieldEnd]); colon > 0 && len(text) > 0 && len(text) <= maxBoundary {
+			return string(text), true
+		}
+		at = next
+	}
+	return "", false
+}
+
 // multipart reads the children of a part. When there are none, the part is left
 // as it was: a leaf.
-func (p *parser) multipart(part *Part, h *header) delimiter {
+func (p *parser) multipart(part *Part, h *header, boundaries []string) delimiter {
 	n := len(p.open)
-	own := p.marks.push(n, h.boundaries)
+	own := p.marks.push(n, boundaries)
 	p.open = append(p.open, own)
 	defer func() {
 		p.open = p.open[:n]
@@ -173,7 +221,19 @@ func (p *parser) multipart(part *Part, h *header) delimiter {
 	}
 	part.Children, part.Extras = children, extras
 	p.keepJoints(part, joints)
+	p.countTrees(joints)
 	return d
+}
+
+// countTrees notes in how many ways the message is to be read where delimiters of
+// one level go by different boundaries: each by itself could be the one that counts.
+func (p *parser) countTrees(joints []delimiter) {
+	for _, d := range joints[:len(joints)-1] {
+		if d.node != joints[0].node {
+			p.msg.trees = maxTrees
+			return
+		}
+	}
 }
 
 // stock are the preambles that mail programs write for readers without MIME, in
@@ -305,10 +365,12 @@ func (p *parser) delimiter(at int) (delimiter, bool) {
 	}
 	rest := string(bytes.TrimRight(text[n:], " \t\x00"))
 	if rest != "" && rest != "--" {
-		p.odd(oddTail)
+		if p.odd(oddTail); p.exact {
+			return delimiter{}, false
+		}
 	}
 	return delimiter{
-		level: level, text: string(text), start: beforeEOL(p.raw, at), next: next, closing: rest == "--",
+		level: level, node: node, text: string(text), start: beforeEOL(p.raw, at), next: next, closing: rest == "--",
 	}, true
 }
 

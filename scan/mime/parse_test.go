@@ -96,6 +96,8 @@ func TestParse(t *testing.T) {
 		{"two Content-Types", "Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=a\n\n--a\n\n1\n--a--\n", `-[multipart/mixed](1[text/plain]="1")`},
 		{"two boundaries", "Content-Type: multipart/mixed; boundary=a; boundary=b\n\n--b\n\n1\n--b--\n", `-[multipart/mixed](1[text/plain]="1")`},
 		{"parts in a text", "Content-Type: text/plain; boundary=a\n\n--a\n\n1\n--a--\n", `-[text/plain](1[text/plain]="1")`},
+		{"multipart whose boundary is another one", "Content-Type: multipart/mixed; boundary=a\n\n-- \n--x\n--b\nX: y\n\none\n--b--\n", `-[multipart/mixed](0="-- \n--x" 1[text/plain]="one")`},
+		{"multipart without a boundary", "Content-Type: multipart/mixed\n\n--b\nX: y\n\none\n--b\n\ntwo", `-[multipart/mixed](1[text/plain]="one" 2[text/plain]="two")`},
 		{"multipart without parts", "Content-Type: multipart/mixed; boundary=a\n\nhello\n", `-[multipart/mixed]="hello\n"`},
 		{"RFC 2231 boundary", "Content-Type: multipart/mixed; boundary*0=a; boundary*1*=%62\n\n--ab\n\n1\n--ab--\n", `-[multipart/mixed](1[text/plain]="1")`},
 		{"comment before the boundary", "Content-Type: multipart/mixed; boundary=(x)a\n\n--a\n\n1\n--a--\n", `-[multipart/mixed](1[text/plain]="1")`},
@@ -355,5 +357,36 @@ func TestMutationsOfTheCorpus(t *testing.T) {
 		case 1, 2:
 			checkCuts(t, m, uint64(i))
 		}
+	}
+}
+
+func TestOtherTrees(t *testing.T) {
+	const two = "Content-Type: multipart/mixed; boundary=a; boundary=b\n\n"
+	for _, tt := range []struct {
+		name, raw string
+		want      []string // of a leaf of each other tree, its text
+	}{
+		{"an ordinary message", "Content-Type: multipart/mixed; boundary=a\n\n--a\n\none\n--a--\n", nil},
+		{"one of two boundaries in use", two + "--b\n\none\n--b--\n", nil},
+		{"two boundaries in use", two + "--a\n\none\n--b\ntwo\n--a--\n", []string{"one\n--b\ntwo", "two\n--a--\n"}},
+		{"text after a delimiter", "Content-Type: multipart/mixed; boundary=a\n\n--a\n\none\n--ax\n\ntwo\n--a--\n", []string{"one\n--ax\n\ntwo"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := Parse([]byte(tt.raw), Limits{})
+			var texts []string
+			for other := range m.Others() {
+				for p := range other.Leaves() {
+					texts = append(texts, string(p.Body.of(m.Raw)))
+				}
+			}
+			for _, want := range tt.want {
+				if !slices.Contains(texts, want) {
+					t.Errorf("got %q, want %q", texts, want)
+				}
+			}
+			if tt.want == nil && texts != nil {
+				t.Errorf("got %q, want no other tree", texts)
+			}
+		})
 	}
 }
