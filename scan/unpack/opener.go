@@ -16,6 +16,8 @@ var openers = [...]opener{
 	gzipOpener,
 	bzip2Opener,
 	tarOpener,
+	mboxOpener,
+	charsetOpener,
 	closedOpener,
 }
 

@@ -188,8 +188,9 @@ func TestEveryOpenerHasSamplesAndEverySampleIsListed(t *testing.T) {
 // that it was not read, or does not look like a container any more.
 func TestCutOffAnywhereIsNeverSilent(t *testing.T) {
 	whole := map[string]int{"gzip-members.gz": 1, "bzip2-streams.bz2": 1} // cuts that leave whole files: between the streams
+	endless := map[string]bool{"text": true, "mbox": true}                // nothing says where they end
 	for _, s := range samples(t) {
-		if !s.readable() {
+		if !s.readable() || endless[s.formats] {
 			continue
 		}
 		t.Run(s.file, func(t *testing.T) {
@@ -208,9 +209,13 @@ func TestCutOffAnywhereIsNeverSilent(t *testing.T) {
 	}
 }
 
-func TestFormatsAreThoseOfTheList(t *testing.T) {
-	if got, want := fmt.Sprint(Formats()), "[zip gzip bzip2 tar archive]"; got != want {
-		t.Errorf("Formats() = %s, want %s", got, want)
+func TestFormatsHaveNamesOfTheirOwn(t *testing.T) {
+	seen := map[string]bool{"": true}
+	for _, name := range Formats() {
+		if seen[name] {
+			t.Errorf("the name %q stands for two formats, or none", name)
+		}
+		seen[name] = true
 	}
 }
 
