@@ -64,7 +64,7 @@ func (v *visit) piece(base []string, c mime.Carved) (more bool) {
 		v.problem(base, reasonOf(err), err.Error())
 	}
 	for _, at := range starts(data) {
-		v.origin = origin{carved: true}
+		v.origin = origin{carved: true, how: c.How}
 		if !v.walk(v, base, unpack.File{Name: c.Name, Data: data[at:]}) {
 			return false
 		}

@@ -62,7 +62,7 @@ func (e *Engine) Close() { e.matcher.Close() }
 // Job is one thing to scan.
 type Job struct {
 	Raw     []byte        // the bytes; never written to
-	File    bool          // not a message, unless it reads like one: `kiyome scan` of any file
+	File    bool          // not a message, unless it reads like one: `kiyome scan` of any file; the verdict has a tree
 	Name    string        // of that file
 	Scratch *os.File      // empty and unlinked, for large objects; nil: memory
 	Found   func(Finding) // told of each finding as it is made; may be nil
@@ -118,6 +118,9 @@ type scanner struct {
 // cut leaves.
 func (s *scanner) run() *Verdict {
 	p := s.newPass(s.job.Found)
+	if s.job.File {
+		p.trace = newTrace()
+	}
 	isMessage := !s.job.File || looksLikeMessage(s.job.Raw)
 	p.guard(spot{}, nil, func() {
 		if isMessage {

@@ -20,7 +20,8 @@ type pass struct {
 	found  func(Finding)
 	depth  int // of messages in encoded parts and containers, each parsed by itself
 
-	guesses int // messages that only a guess at the encoding shows
+	trace   *trace // nil: nobody asks for it
+	guesses int    // messages that only a guess at the encoding shows
 
 	hits      []spot // where there is something to cut, each once; not bounded by what is listed
 	isHit     map[spot]bool
@@ -94,6 +95,9 @@ func (p *pass) verdict() *Verdict {
 	}
 	if p.msg != nil {
 		v.Odd = p.msg.Odd
+	}
+	if p.trace != nil {
+		v.Tree = p.trace.tree(p.msg)
 	}
 	return v
 }

@@ -45,6 +45,7 @@ type Verdict struct {
 	Rules     string       `json:"rules"`            // version of the rules
 	Objects   int          `json:"objects"`          // distinct objects matched
 	Bytes     int64        `json:"bytes"`            // their bytes
+	Tree      []Node       `json:"tree,omitempty"`   // the message and all that was read of it, for people; only of a Job with File: MaxNodes at the most
 }
 
 // Finding is one detected object.

@@ -40,6 +40,8 @@ type node struct {
 	told     bool // something to tell here or below
 	partial  bool // it holds one of those that it is in: what is known of it holds there only
 	at       spot // where it was told of last
+
+	trace *Node // of the place where it was met first
 }
 
 // trouble is why an object was not read.
@@ -69,6 +71,8 @@ type origin struct {
 	encoded  bool // a leaf as it stands that is said to be in an encoding
 	guess    bool // a leaf, in a way that few programs read it
 	carved   bool // a text, by guessing: most of what is found so is noise
+
+	how string // for people
 }
 
 // level is an object that the walk is in, and the length of its path.
@@ -172,6 +176,7 @@ func (p *pass) reading(v *visit, leaf *mime.Part, r mime.Reading, base []string)
 				raw:      r.Raw != nil,
 				encoded:  r.Raw != nil && !leaf.IsIdentity(),
 				guess:    r.Guess,
+				how:      r.How,
 			}
 			more = p.walk(v, base, unpack.File{Name: names[i], Data: data})
 		}
@@ -286,6 +291,9 @@ func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 		around := v.stack[len(v.stack)-1].node
 		around.members = append(around.members, memberOf{f.Name, n})
 	}
+	if p := v.trace; p != nil {
+		v.traced(n, formats, f, of, seen)
+	}
 	if seen {
 		v.again(n)
 		return false
@@ -296,6 +304,26 @@ func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 		v.texts(path, f.Data, of)
 	}
 	return true
+}
+
+// traced notes the object for people.
+func (v *visit) traced(n *node, formats []string, f unpack.File, of origin, again bool) {
+	t := Node{
+		Depth: len(v.stack), Name: f.Name, Type: kindOf(f), How: of.how, Size: int64(len(f.Data)),
+		SHA256: n.sum, Again: again, Guess: of.guess || of.carved,
+	}
+	if len(formats) > 0 {
+		t.How = formats[len(formats)-1]
+	}
+	if isBlind(v.at) {
+		t.Range = &mime.Range{Start: v.at.block.Start, End: v.at.block.End}
+	}
+	if again && n.trace != nil {
+		t.Malware, t.Noted, t.Unchecked = n.trace.Malware, n.trace.Noted, n.trace.Unchecked
+	}
+	if added := v.trace.add(v.at.part, t); !again {
+		n.trace = added
+	}
 }
 
 // Unchecked implements unpack.Visitor.
@@ -337,6 +365,7 @@ func (v *visit) matchNew(n *node, path, formats []string, f unpack.File, carved 
 	for _, m := range matches {
 		n.matches = append(n.matches, m)
 		v.mark(!m.LogOnly)
+		n.trace.malware(m.Malware, m.LogOnly)
 		v.match(v.at, path, m, n.sum)
 	}
 	switch {
@@ -354,6 +383,7 @@ func (v *visit) problem(path []string, reason, detail string) {
 	if len(v.stack) > 0 {
 		n := v.stack[len(v.stack)-1].node
 		n.problems = append(n.problems, trouble{reason, detail})
+		n.trace.unchecked(reason, detail)
 		v.mark(v.o.Policy.cuts(reason))
 	}
 	v.pass.problem(v.at, path, reason, detail)

@@ -232,7 +232,6 @@ func TestWrongUsageIsTold(t *testing.T) {
 		{"help account foo", `unknown command "foo"`},
 		{"account show --colour", "unknown flag"},
 		{"scan", "usage: kiyome scan FILE"},
-		{"scan --tree --json x", "exclude each other"},
 		{"serve now", "usage: kiyome serve"},
 	} {
 		if out, status, err := s.run(strings.Fields(tt.args)...); status != 2 || !strings.Contains(fmt.Sprint(err), tt.want) {

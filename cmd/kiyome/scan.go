@@ -37,15 +37,12 @@ be checked. With several files 2 wins over 1, 1 over 3, 3 over 0.`,
   kiyome scan --tree message.eml`,
 		Args: args(1, -1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if o.tree && o.json {
-				return errors.New("--tree and --json exclude each other")
-			}
 			return a.scan(c.Context(), o, args)
 		},
 	}
 	c.Flags().StringArrayVar(&o.rules, "rules", nil, "rules in this `FILE|DIR` instead of the configured ones; may be repeated")
 	c.Flags().BoolVar(&o.json, "json", false, "print a JSON object for each file")
-	c.Flags().BoolVar(&o.tree, "tree", false, "show the parts of each message")
+	c.Flags().BoolVar(&o.tree, "tree", false, "show all of each message: parts, what was read out of them and how, what was found where; with --json as \"tree\"")
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "say how it is scanned")
 	return c
 }
@@ -267,6 +264,9 @@ type scanLine struct {
 }
 
 func (a *app) printScanned(o scanFlags, name string, r scanned) error {
+	if r.verdict != nil && !o.tree {
+		r.verdict.Tree = nil
+	}
 	switch {
 	case o.json:
 		line := scanLine{File: name, Status: "clean", Verdict: r.verdict}
@@ -282,7 +282,7 @@ func (a *app) printScanned(o scanFlags, name string, r scanned) error {
 	case r.err != nil:
 		return nil // told at the end
 	case o.tree:
-		return a.printTree(name, r)
+		return a.printTree(name, r.verdict)
 	}
 	var lines []string
 	for _, f := range r.verdict.Findings {

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"kiyome/scan"
 	"kiyome/testdata"
 )
 
@@ -87,10 +89,19 @@ func TestScanAsJSONAndAsATree(t *testing.T) {
 		t.Errorf("exit %d\n%s", status, out)
 	}
 	out, status, _ = s.run("scan", "--tree", f["attachment"])
-	for _, want := range []string{"cleaned", "multipart/mixed", "├─ 1 text/plain", "├─ 2 application/octet-stream holiday.jpg.exe", "│  └─ EICAR-Test-File in holiday.jpg.exe", "└─ 3 text/csv list.csv"} {
+	for _, want := range []string{"cleaned", "multipart/mixed", "├─ 1 text/plain", "├─ 2 holiday.jpg.exe application/octet-stream", "│  └─ base64: holiday.jpg.exe", "│     └─ found: EICAR-Test-File", "└─ 3 list.csv text/csv"} {
 		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("exit %d, want %q in\n%s", status, want, out)
 		}
+	}
+	out, _, _ = s.run("scan", "--tree", "--json", f["zip"])
+	var line scanLine
+	if err := json.Unmarshal([]byte(out), &line); err != nil {
+		t.Fatal(err)
+	}
+	found := func(n scan.Node) bool { return n.How == "zip" && slices.Contains(n.Malware, "EICAR-Test-File") && n.Depth > 1 }
+	if !slices.ContainsFunc(line.Tree, found) {
+		t.Errorf("the tree is %+v", line.Tree)
 	}
 }
 

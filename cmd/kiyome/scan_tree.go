@@ -7,58 +7,99 @@ import (
 	"strings"
 
 	"kiyome/scan"
-	"kiyome/scan/mime"
 )
 
-// printTree shows the parts of a message, and beside each what was found in it.
-func (a *app) printTree(name string, r scanned) error {
-	raw, release, err := scan.Map(r.message.File(), r.message.Size())
-	if err != nil {
-		return err
+// printTree shows a message whole: its parts, what was read out of each and how,
+// what was found where, what was odd and what could not be checked.
+func (a *app) printTree(name string, v *scan.Verdict) error {
+	t := treePrinter{out: a.out, style: styleOf(a.out)}
+	outcome := string(v.Outcome)
+	if v.Why != "" {
+		outcome += ": " + v.Why
 	}
-	defer release()
-	t := treePrinter{out: a.out, style: styleOf(a.out), verdict: r.verdict}
-	m := mime.Parse(raw, mime.Limits{})
-	fmt.Fprintf(a.out, "%s  %s, %d bytes, %d objects matched\n", t.style.bold(printable(name)), r.verdict.Outcome, len(raw), r.verdict.Objects)
-	t.part(m.Root, "", "")
-	for _, odd := range r.verdict.Odd {
+	fmt.Fprintf(a.out, "%s  %s (%d objects matched, %s)\n", t.style.bold(printable(name)), printable(outcome), v.Objects, sizeText(v.Bytes))
+	t.print(v.Tree)
+	if len(v.Tree) == scan.MaxNodes {
+		fmt.Fprintf(a.out, "… there is more: only %d lines are shown\n", scan.MaxNodes)
+	}
+	for _, odd := range v.Odd {
 		fmt.Fprintf(a.out, "%s %s\n", t.style.yellow("odd:"), printable(odd))
+	}
+	for _, u := range v.Unchecked {
+		if u.Part == "" && len(u.Path) == 0 { // of the message as a whole: no line of the tree has it
+			fmt.Fprintf(a.out, "%s %s\n", t.style.yellow("not checked:"), uncheckedText(u))
+		}
 	}
 	return nil
 }
 
+// treePrinter draws a tree.
 type treePrinter struct {
-	out     io.Writer
-	style   style
-	verdict *scan.Verdict
+	out   io.Writer
+	style style
 }
 
-// part prints p after first, and what is below it after rest.
-func (t *treePrinter) part(p *mime.Part, first, rest string) {
-	line := p.Type
-	if p.ID != "" {
-		line = p.ID + " " + line
-	}
-	if len(p.Names) > 0 {
-		line += " " + t.style.bold(printable(p.Names[0]))
-	}
-	fmt.Fprintf(t.out, "%s%s %s\n", first, line, t.style.dim(sizeText(int64(p.Body.End-p.Body.Start))))
-	below := slices.Concat(p.Children, p.Extras)
-	if p.Message != nil {
-		below = append(below, p.Message)
-	}
-	notes := t.notes(p.ID)
-	for i, note := range notes {
-		fmt.Fprintf(t.out, "%s%s%s\n", rest, branch(i == len(notes)-1 && len(below) == 0), note)
-	}
-	for i, child := range below {
-		last := i == len(below)-1
-		indent := "│  "
-		if last {
-			indent = "   "
+// treeLine is a line of the drawing.
+type treeLine struct {
+	depth int
+	text  string
+}
+
+// print draws the nodes, with what is to be said of each below it.
+func (t *treePrinter) print(nodes []scan.Node) {
+	var lines []treeLine
+	for i, n := range nodes {
+		below := i+1 < len(nodes) && nodes[i+1].Depth > n.Depth
+		notes := t.notes(n)
+		if n.How == "identity" && n.Part == "" && !below && len(notes) == 0 {
+			continue // the part as it stands: its own line says it all
 		}
-		t.part(child, rest+branch(last), rest+indent)
+		lines = append(lines, treeLine{n.Depth, t.node(n)})
+		for _, note := range notes {
+			lines = append(lines, treeLine{n.Depth + 1, note})
+		}
 	}
+	open := []bool{} // by depth: a line of that depth comes yet
+	prefixes := make([]string, len(lines))
+	for i, l := range slices.Backward(lines) {
+		for len(open) <= l.depth {
+			open = append(open, false)
+		}
+		var b strings.Builder
+		for d := 1; d < l.depth; d++ {
+			b.WriteString(map[bool]string{true: "│  ", false: "   "}[open[d]])
+		}
+		if l.depth > 0 {
+			b.WriteString(branch(!open[l.depth]))
+		}
+		prefixes[i] = b.String()
+		open = open[:l.depth+1]
+		open[l.depth] = true
+	}
+	for i, l := range lines {
+		fmt.Fprintln(t.out, prefixes[i]+l.text)
+	}
+}
+
+// node says what a node is.
+func (t *treePrinter) node(n scan.Node) string {
+	var words []string
+	if n.Part != "" {
+		words = append(words, n.Part)
+	} else if n.How != "" {
+		words = append(words, t.style.dim(printable(n.How)+":"))
+	}
+	if n.Name != "" {
+		words = append(words, t.style.bold(printable(n.Name)))
+	}
+	if n.Type != "" {
+		words = append(words, printable(n.Type))
+	}
+	size := sizeText(n.Size)
+	if n.Again {
+		size += ", seen before"
+	}
+	return strings.Join(append(words, t.style.dim(size)), " ")
 }
 
 func branch(last bool) string {
@@ -68,21 +109,18 @@ func branch(last bool) string {
 	return "├─ "
 }
 
-// notes are the findings in the part with this number, and what in it was not checked.
-func (t *treePrinter) notes(id string) []string {
-	var notes []string
-	for _, f := range t.verdict.Findings {
-		if f.Part == id {
-			notes = append(notes, t.style.red(findingText(f)))
-		}
+// notes are what was found in a node, and why it was not checked.
+func (t *treePrinter) notes(n scan.Node) (notes []string) {
+	for _, name := range n.Malware {
+		notes = append(notes, t.style.red("found: "+printable(name)))
 	}
-	for _, u := range t.verdict.Unchecked {
-		if u.Part == id {
-			notes = append(notes, t.style.yellow("not checked: "+uncheckedText(u)))
-		}
+	for _, name := range n.Noted {
+		notes = append(notes, t.style.cyan("noted: "+printable(name)))
 	}
-	slices.Sort(notes)
-	return slices.Compact(notes)
+	for _, reason := range n.Unchecked {
+		notes = append(notes, t.style.yellow("not checked: "+printable(reason)))
+	}
+	return notes
 }
 
 // printable makes a name from a message harmless for a terminal.

@@ -208,6 +208,14 @@ func yieldAll(parts []*Part, yield func(*Part) bool) bool {
 	return true
 }
 
+// Below gives the parts in a part, in the order of the message: children, what stands
+// between them, and the body as a whole where some programs see no parts in it.
+func (p *Part) Below() []*Part {
+	below := slices.Concat(p.Children, p.Extras)
+	slices.SortStableFunc(below, func(a, b *Part) int { return a.Whole.Start - b.Whole.Start })
+	return append(below, p.wholes...)
+}
+
 // Attached gives the message/rfc822 part of the attached message that p is in,
 // the innermost if there are several; nil when p belongs to the message itself.
 func (p *Part) Attached() *Part {

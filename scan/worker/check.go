@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -20,6 +21,7 @@ const (
 	maxPath    = 8 << 10 // a path, one byte for each separator
 	maxPart    = 8 << 10 // a section number: as deep as the limits let a message be
 	maxOdd     = 1000
+	maxDepth   = 10_000 // of a node: what the limits of depth allow, and more
 )
 
 // check reports what is wrong with a verdict on a message of size bytes, given
@@ -68,7 +70,7 @@ func checkLists(v *scan.Verdict, size int64) error {
 	switch {
 	case v.More < 0 || v.Objects < 0 || v.Bytes < 0:
 		return errors.New("a count below zero")
-	case max(len(v.Findings), len(v.Noted), len(v.Unchecked)) > scan.MaxFindings || len(v.Odd) > maxOdd:
+	case max(len(v.Findings), len(v.Noted), len(v.Unchecked)) > scan.MaxFindings || len(v.Odd) > maxOdd || len(v.Tree) > scan.MaxNodes:
 		return errors.New("too long a list")
 	case !isLine(maxName, v.Odd...) || !isLine(maxName, v.Why, v.Rules):
 		return errors.New("a text that no engine writes")
@@ -78,6 +80,11 @@ func checkLists(v *scan.Verdict, size int64) error {
 			if err := checkFinding(&list[i], size); err != nil {
 				return err
 			}
+		}
+	}
+	for i := range v.Tree {
+		if !isNode(&v.Tree[i], size) {
+			return errors.New("a tree that is none")
 		}
 	}
 	for _, u := range v.Unchecked {
@@ -103,6 +110,18 @@ func checkFinding(f *scan.Finding, size int64) error {
 		return fmt.Errorf("a finding in [%d, %d) of %d bytes", f.Range.Start, f.Range.End, size)
 	}
 	return nil
+}
+
+// isNode reports whether n can be a node in the tree of a message of size bytes.
+func isNode(n *scan.Node, size int64) bool {
+	if n.Depth < 0 || n.Depth > maxDepth || n.Size < 0 || n.SHA256 != "" && !isDigest(n.SHA256) {
+		return false
+	}
+	if r := n.Range; r != nil && (r.Start < 0 || r.End < r.Start || int64(r.End) > size) {
+		return false
+	}
+	notes := slices.Concat(n.Malware, n.Noted, n.Unchecked)
+	return isLine(maxPart, n.Part) && within(maxName, n.Type, n.Name, n.How) && within(maxName, notes...)
 }
 
 // within reports whether all texts are of at most n bytes.
