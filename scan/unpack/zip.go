@@ -35,6 +35,7 @@ const (
 
 // zipReader reads one archive.
 type zipReader struct {
+	file  File
 	data  []byte
 	marks *marks // where end records and local headers begin
 	seen  map[zipExtent][]string
@@ -52,9 +53,10 @@ type zipReader struct {
 
 // zipExtent is what makes two entries the same bytes.
 type zipExtent struct {
-	start  int
-	method uint16
-	packed int64 // of methods whose bytes do not end by themselves
+	start    int
+	method   uint16
+	strength byte
+	packed   int64 // of methods whose bytes do not end by themselves
 }
 
 // zipWalk is a way to read a central directory.
@@ -65,21 +67,25 @@ type zipWalk struct {
 
 // zipEntry is one way to read a member.
 type zipEntry struct {
-	name   string
-	method uint16
-	start  int      // of the compressed bytes
-	packed int64    // their length; unknownSize when no header says
-	size   int64    // unpacked; unknownSize when no header says
-	crcs   []uint32 // what the headers say; none when they do not
-	locked bool     // one of the headers says that it is encrypted
+	name     string
+	method   uint16
+	start    int      // of the compressed bytes, or of what stands before them when they are encrypted
+	packed   int64    // their length, with what encryption adds; unknownSize when no header says
+	size     int64    // unpacked; unknownSize when no header says
+	crcs     []uint32 // what the headers say; none when they do not
+	locked   bool     // one of the headers says that it is encrypted
+	checks   []byte   // what ZipCrypto's header may end in
+	strength byte     // AES: 1, 2 or 3 for keys of 128, 192 or 256 bits; 0: not AES
 
-	end   int  // of the compressed bytes, once they have been read
-	whole bool // they were read, and a checksum fits
+	end    int  // of the compressed bytes, once they have been read
+	whole  bool // they were read, and a checksum fits
+	sealed bool // AES: the tag fits
 }
 
 func zipEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
 		z := &zipReader{
+			file:  f,
 			data:  f.Data,
 			seen:  make(map[zipExtent][]string),
 			walks: make(map[zipWalk]bool),
@@ -170,7 +176,8 @@ func (z *zipReader) central(c zipHeader, base int64) {
 		other.packed, other.size = e.packed, e.size
 	}
 	e.locked = e.locked || other.locked
-	other.locked, other.crcs = e.locked, e.crcs
+	e.checks = append(e.checks, other.checks...)
+	other.locked, other.crcs, other.checks = e.locked, e.crcs, e.checks
 	z.member(int(at), e)
 	z.member(int(at), other)
 }
@@ -212,7 +219,7 @@ func (z *zipReader) try(at int, e zipEntry) {
 	if z.done || e.directory() {
 		return
 	}
-	x := zipExtent{start: e.start, method: e.method}
+	x := zipExtent{start: e.start, method: e.method, strength: e.strength}
 	if e.method == zipStored {
 		x.packed = e.packed
 	}
@@ -244,19 +251,24 @@ func isNewName(names []string, name string) bool {
 	return len(names) < zipNames || len(names) < zipEndings && !slices.ContainsFunc(names, alike)
 }
 
-// open unpacks an entry and hands it out.
+// open unpacks an entry and hands it out. When no password fits an encrypted one
+// it is read as if it was not: the flag may lie.
 func (z *zipReader) open(e *zipEntry) {
 	m := member{name: e.name, size: e.size}
 	method := zipMethodOf(e.method)
+	hidden := e.strength > 0 || e.method == zipAES
 	switch {
-	case e.method == zipAES, e.locked && method.open == nil:
+	case (e.locked || hidden) && z.unlock(e, m):
+	case hidden, e.locked && method.open == nil:
 		z.emit(m, ErrEncrypted)
 	case method.name == "":
 		z.emit(m, fmt.Errorf("%w: number %d", ErrUnsupported, e.method))
 	case method.open == nil:
 		z.emit(m, fmt.Errorf("%w: %s", ErrUnsupported, method.name))
+	case e.method == zipStored:
+		z.stored(e, m)
 	default:
-		method.open(z, e, m)
+		z.emitBody(e, nil, m)
 	}
 }
 

@@ -40,6 +40,7 @@ const unknownSize = -1
 // zipHeader is a local or a central header.
 type zipHeader struct {
 	flags, method uint16
+	time          uint16 // of day, as DOS has it
 	crc           uint32
 	packed, size  int64
 	name, extra   []byte
@@ -69,6 +70,7 @@ func parseZipLocal(data []byte, at int64) (h zipHeader, ok bool) {
 	h = zipHeader{
 		flags:  le.Uint16(b[6:]),
 		method: le.Uint16(b[8:]),
+		time:   le.Uint16(b[10:]),
 		crc:    le.Uint32(b[14:]),
 		packed: int64(le.Uint32(b[18:])),
 		size:   int64(le.Uint32(b[22:])),
@@ -93,6 +95,7 @@ func parseZipCentral(data []byte, at int64) (h zipHeader, ok bool) {
 	h = zipHeader{
 		flags:  le.Uint16(b[8:]),
 		method: le.Uint16(b[10:]),
+		time:   le.Uint16(b[12:]),
 		crc:    le.Uint32(b[16:]),
 		packed: int64(le.Uint32(b[20:])),
 		size:   int64(le.Uint32(b[24:])),
@@ -158,7 +161,7 @@ func (h *zipHeader) plausible() bool {
 
 // entry is the member as this header describes it. Its bytes begin at start.
 func (h *zipHeader) entry(start int) zipEntry {
-	return zipEntry{
+	e := zipEntry{
 		name:   h.fileName(),
 		method: h.method,
 		start:  start,
@@ -166,7 +169,13 @@ func (h *zipHeader) entry(start int) zipEntry {
 		size:   h.size,
 		crcs:   []uint32{h.crc},
 		locked: h.flags&zipEncrypted != 0,
+		checks: []byte{byte(h.crc >> 24), byte(h.time >> 8)},
 	}
+	f := h.field(zipAESField)
+	if h.method == zipAES && len(f) >= 7 && f[4] >= 1 && f[4] <= 3 {
+		e.strength, e.method = f[4], binary.LittleEndian.Uint16(f[5:])
+	}
+	return e
 }
 
 // directory reports whether the entry is a folder, which has no bytes.

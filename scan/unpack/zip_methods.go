@@ -15,7 +15,21 @@ import (
 // zipMethod is a compression method. One without open is known by name only.
 type zipMethod struct {
 	name string
-	open func(*zipReader, *zipEntry, member) // hands the entry out
+
+	// open makes the reader that unpacks an entry. Its error wraps one of the
+	// package's reasons, or is damage.
+	open func(z *zipReader, e *zipEntry, in zipInput) (io.Reader, error)
+
+	// shows says that bytes which are no such compressed bytes hardly ever unpack
+	// without an error.
+	shows bool
+}
+
+// zipInput gives an entry's compressed bytes, decrypted where they are encrypted.
+type zipInput interface {
+	io.Reader
+	io.ByteReader
+	Len() int // how many are left
 }
 
 // The methods of which more than the name is to be known.
@@ -30,7 +44,7 @@ const (
 func zipMethodOf(id uint16) zipMethod {
 	switch id {
 	case zipStored:
-		return zipMethod{"stored", (*zipReader).stored}
+		return zipMethod{name: "stored", open: (*zipReader).copied}
 	case 1:
 		return zipMethod{name: "shrink"}
 	case 2, 3, 4, 5:
@@ -38,7 +52,7 @@ func zipMethodOf(id uint16) zipMethod {
 	case 6:
 		return zipMethod{name: "implode"}
 	case zipDeflated:
-		return zipMethod{"deflate", (*zipReader).deflated}
+		return zipMethod{name: "deflate", open: (*zipReader).inflated, shows: true}
 	case 9:
 		return zipMethod{name: "deflate64"}
 	case 10:
@@ -78,7 +92,7 @@ func (z *zipReader) stored(e *zipEntry, m member) {
 	e.end = e.start + int(n)
 	z.read += n
 	cut := n < e.packed
-	e.whole = !cut && z.fits(e, crc32.ChecksumIEEE(m.data))
+	e.whole = !cut && z.fits(e, crc32.ChecksumIEEE(m.data), false)
 	switch {
 	case e.whole:
 		z.emit(m, nil)
@@ -114,48 +128,99 @@ func (z *zipReader) storedSize(start int) int64 {
 
 // fits reports whether an entry's bytes, which have been read up to e.end, have
 // the checksum that one of its headers tells, or else its descriptor (section
-// 4.3.9). Where none of them does, anything fits.
-func (z *zipReader) fits(e *zipEntry, crc uint32) bool {
+// 4.3.9), which may do without its magic number. Where none of them does,
+// anything fits that was not unpacked with a password to be proved by it.
+func (z *zipReader) fits(e *zipEntry, crc uint32, locked bool) bool {
 	if len(e.crcs) > 0 {
 		return slices.Contains(e.crcs, crc)
 	}
 	b := z.data[e.end:]
-	if !hasMagic(b, 0, zipDescriptorMagic) || len(b) < 8 {
-		return true // it may do without the magic number, or be cut off
+	magic := hasMagic(b, 0, zipDescriptorMagic)
+	if magic {
+		b = b[len(zipDescriptorMagic):]
 	}
-	return binary.LittleEndian.Uint32(b[4:]) == crc
+	if len(b) >= 4 && (magic || locked) {
+		return binary.LittleEndian.Uint32(b) == crc
+	}
+	return !locked
 }
 
-// deflated hands out bytes that are compressed with deflate. They end by
+// copied reads bytes that are encrypted and not compressed.
+func (z *zipReader) copied(e *zipEntry, in zipInput) (io.Reader, error) {
+	head, tail := e.lock()
+	n := e.packed - int64(head+tail)
+	if n < 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return io.LimitReader(in, n), nil
+}
+
+// inflated reads bytes that are compressed with deflate. They end by
 // themselves: what the headers say of their length is not needed.
-func (z *zipReader) deflated(e *zipEntry, m member) {
-	in := bytes.NewReader(z.data[e.start:])
+func (z *zipReader) inflated(_ *zipEntry, in zipInput) (io.Reader, error) {
 	if z.flate == nil {
 		z.flate = flate.NewReader(in).(flateReader)
-	} else if err := z.flate.Reset(in, nil); err != nil {
-		z.emit(m, fmt.Errorf("%w: %v", ErrDamaged, err))
+		return z.flate, nil
+	}
+	return z.flate, z.flate.Reset(in, nil)
+}
+
+// emitBody hands out an entry that has to be unpacked.
+func (z *zipReader) emitBody(e *zipEntry, key *zipKey, m member) {
+	b, err := z.body(e, key)
+	if err != nil {
+		z.emit(m, reasoned(err))
 		return
 	}
-	m.body = &zipInflater{z: z, e: e, in: in}
+	m.body = b
 	z.emit(m, nil)
 }
 
-// zipInflater unpacks a deflated entry and checks it when it has ended.
-type zipInflater struct {
+// reasoned wraps a decoder's error, unless it has a reason.
+func reasoned(err error) error {
+	for _, reason := range []error{ErrDamaged, ErrUnsupported, ErrLimit} {
+		if errors.Is(err, reason) {
+			return err
+		}
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: cut short", ErrDamaged)
+	}
+	return fmt.Errorf("%w: %v", ErrDamaged, err)
+}
+
+// zipBody unpacks an entry and checks it when it has ended.
+type zipBody struct {
 	z    *zipReader
 	e    *zipEntry
-	in   *bytes.Reader
+	key  *zipKey // nil: not encrypted
+	in   zipInput
+	r    io.Reader
 	crc  uint32
 	size int64
 	err  error // the end has been met
 }
 
+// body makes the reader of an entry.
+func (z *zipReader) body(e *zipEntry, key *zipKey) (*zipBody, error) {
+	b := &zipBody{z: z, e: e, key: key}
+	if data := z.data[e.start:]; key == nil {
+		b.in = bytes.NewReader(data)
+	} else {
+		head, _ := e.lock()
+		b.in = &zipDecrypter{rest: data[head:], stream: key.stream()}
+	}
+	var err error
+	b.r, err = zipMethodOf(e.method).open(z, e, b.in)
+	return b, err
+}
+
 // Read implements io.Reader.
-func (r *zipInflater) Read(p []byte) (int, error) {
+func (r *zipBody) Read(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	n, err := r.z.flate.Read(p)
+	n, err := r.r.Read(p)
 	r.crc = crc32.Update(r.crc, crc32.IEEETable, p[:n])
 	r.size += int64(n)
 	if err != nil {
@@ -164,21 +229,36 @@ func (r *zipInflater) Read(p []byte) (int, error) {
 	return n, r.err
 }
 
-// ended judges the entry by how inflating it ended.
-func (r *zipInflater) ended(err error) error {
+// fits reports whether the entry's bytes have the tag or the checksum that they
+// should. A checksum of 0 proves nothing of what was encrypted: it is that of
+// nothing at all, and AES entries have it whatever they hold.
+func (r *zipBody) fits() bool {
 	e := r.e
-	e.end = len(r.z.data) - r.in.Len()
-	r.z.read += int64(e.end - e.start)
+	if r.key != nil && r.crc == 0 && (e.strength > 0 || r.size == 0 && e.size > 0) {
+		return e.sealed
+	}
+	return e.sealed || r.z.fits(e, r.crc, r.key != nil)
+}
+
+// ended judges the entry by how unpacking it ended.
+func (r *zipBody) ended(err error) error {
+	z, e := r.z, r.e
+	e.end = len(z.data) - r.in.Len()
+	if r.key != nil {
+		e.sealed = e.sealed || z.seals(e, r.key, int64(e.end))
+		_, tail := e.lock()
+		e.end = min(e.end+tail, len(z.data))
+	}
+	z.read += int64(e.end - e.start)
+	e.whole = err == io.EOF && r.fits()
+	unread := err != io.EOF || r.size == 0 || r.size != e.size
 	switch {
-	case err == io.EOF && r.z.fits(e, r.crc):
-		e.whole = true
+	case e.whole:
 		return io.EOF
-	case err == io.EOF && e.locked && (r.size == 0 || r.size != e.size), err != io.EOF && e.locked:
+	case r.key == nil && e.locked && unread:
 		return ErrEncrypted
 	case err == io.EOF:
 		return fmt.Errorf("%w: wrong checksum", ErrDamaged)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: cut short", ErrDamaged)
 	}
-	return fmt.Errorf("%w: %v", ErrDamaged, err)
+	return reasoned(err)
 }
