@@ -29,6 +29,10 @@ const defaultTime = 120 * time.Second
 type Options struct {
 	Policy Policy
 	Limits Limits
+
+	// Passwords are the operator's, which encrypted attachments are tried with
+	// after those that the message itself tells. They are told to nobody.
+	Passwords []string
 }
 
 // matcher is *rules.Matcher, and what a test puts in its place.

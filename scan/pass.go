@@ -40,10 +40,12 @@ type toldOf struct {
 
 // newPass starts a look. found may be nil.
 func (s *scanner) newPass(found func(Finding)) *pass {
-	return &pass{
+	p := &pass{
 		scanner: s, walker: unpack.NewWalker(s.arena, s.o.Limits.Unpack), found: found,
 		isHit: make(map[spot]bool), unread: make(map[spot]bool), told: make(map[toldOf]bool),
 	}
+	p.walker.SetPasswords(func() []string { return passwordsOf(p.msg, s.o.Passwords) })
+	return p
 }
 
 // spot is a place in the message that can be cut: a part, or a block of one. No

@@ -22,6 +22,7 @@ type scanner interface {
 	Scan(ctx context.Context, m *scan.Message) (*scan.Verdict, error)
 	ScanFile(ctx context.Context, name string, m *scan.Message) (*scan.Verdict, error)
 	Swap(ctx context.Context, set rules.Compiled, c rules.Config) error
+	SetPasswords(list []string) // from the next Swap on
 	Stats() worker.Stats
 	Close(ctx context.Context) error
 }
@@ -62,11 +63,11 @@ func poolOptions(c *config.Config, scratch string) worker.Options {
 
 // engines scans in this process. A crash of libyara ends it, and what is scanned is not confined.
 type engines struct {
-	options scan.Options
 	scratch string
 	workers int
 
 	mu      sync.Mutex
+	options scan.Options
 	current *engineSet
 
 	scans atomic.Uint64
@@ -95,9 +96,12 @@ func (e *engines) Swap(_ context.Context, set rules.Compiled, _ rules.Config) er
 	if err != nil {
 		return err
 	}
+	e.mu.Lock()
+	options := e.options
+	e.mu.Unlock()
 	fresh := &engineSet{rules: loaded, free: make(chan *scan.Engine, e.workers)}
 	for range e.workers {
-		engine, err := scan.NewEngine(loaded, e.options)
+		engine, err := scan.NewEngine(loaded, options)
 		if err != nil {
 			fresh.close()
 			return err
@@ -112,6 +116,13 @@ func (e *engines) Swap(_ context.Context, set rules.Compiled, _ rules.Config) er
 		go old.close()
 	}
 	return nil
+}
+
+// SetPasswords says which passwords the engines of the next Swap try.
+func (e *engines) SetPasswords(list []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.options.Passwords = list
 }
 
 // close frees the engines when the last scan is over.

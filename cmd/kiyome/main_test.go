@@ -293,7 +293,10 @@ func TestConfigCheckFindsWhatKeepsAServerFromStarting(t *testing.T) {
 	s.do("account", "add", "taro@example.jp")
 	s.write("a file", "")
 	s.write("report.ja.txt", "{{.Nonsense}}")
+	s.write("long", "# passwords\n"+strings.Repeat("x", 129))
 	for _, tt := range []struct{ name, more, says string }{
+		{"no passwords", fmt.Sprintf("scan.passwords = %q", s.path("no")), "scan.passwords: open " + s.path("no")},
+		{"a password too long", fmt.Sprintf("scan.passwords = %q", s.path("long")), s.path("long") + ":2: longer than 128 bytes"},
 		{"no templates", fmt.Sprintf("report.templates = %q", s.path("no")), "report.templates: stat " + s.path("no")},
 		{"templates in a file", fmt.Sprintf("report.templates = %q", s.path("a file")), "a file is not a folder"},
 		{"a bad template", fmt.Sprintf("report.templates = %q", s.dir), "report.ja.txt"},

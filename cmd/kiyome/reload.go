@@ -68,7 +68,7 @@ func (s *server) logProblems(problems []rules.Problem) {
 }
 
 // Reload reads the configuration again, builds its rules and puts them in
-// service: all of that, or nothing.
+// service, with the passwords that it names: all of that, or nothing.
 func (s *server) Reload(ctx context.Context) (control.Reloaded, error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
@@ -76,7 +76,11 @@ func (s *server) Reload(ctx context.Context) (control.Reloaded, error) {
 	if err != nil {
 		return s.refuse(err)
 	}
-	// Only the rules change while the server runs.
+	passwords, err := readPasswords(fresh.Scan.Passwords)
+	if err != nil {
+		return s.refuse(err)
+	}
+	// Only the rules and the passwords change while the server runs.
 	next := *s.config
 	next.Rules = fresh.Rules
 	set, problems, err := buildRules(ctx, &next)
@@ -84,14 +88,18 @@ func (s *server) Reload(ctx context.Context) (control.Reloaded, error) {
 	if err != nil {
 		return s.refuse(err)
 	}
+	s.scanner.SetPasswords(passwords)
 	if err := s.swap(ctx, set, &next); err != nil {
+		s.scanner.SetPasswords(s.passwords)
 		return s.refuse(err)
 	}
-	restart := slices.DeleteFunc(config.Changed(s.config, fresh), func(key string) bool { return strings.HasPrefix(key, "rules.") })
+	restart := slices.DeleteFunc(config.Changed(s.config, fresh), func(key string) bool {
+		return strings.HasPrefix(key, "rules.") || key == "scan.passwords"
+	})
 	if len(restart) > 0 {
 		s.log.Warn("settings that need a restart have changed", "settings", restart)
 	}
-	s.config.Rules = fresh.Rules
+	s.config.Rules, s.config.Scan.Passwords, s.passwords = fresh.Rules, fresh.Scan.Passwords, passwords
 	return control.Reloaded{Rules: set, Problems: problems, Restart: restart}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -126,6 +127,14 @@ func (a *app) scanTool(ctx context.Context, o scanFlags, files int) (s scanner, 
 		return nil, nil, err
 	}
 	po := poolOptions(cfg, dir)
+	po.Engine.Passwords, err = readPasswords(cfg.Scan.Passwords)
+	if errors.Is(err, fs.ErrPermission) {
+		err = nil // they are the operator's: others do without
+	}
+	if err != nil {
+		remove()
+		return nil, nil, err
+	}
 	po.Workers = min(runtime.NumCPU(), files)
 	po.Log = slog.New(slog.DiscardHandler)
 	s, err = a.anyScanner(ctx, set, c, po, cfg.Scan.Sandbox == "off", o.verbose)

@@ -41,6 +41,7 @@ type server struct {
 	control *control.Server
 
 	reloading sync.Mutex // one change of the rules at a time
+	passwords []string   // in service; guarded by reloading
 	mu        sync.Mutex // guards rules
 	rules     rules.Compiled
 	listen    []string
@@ -114,6 +115,10 @@ func (s *server) startScanner(ctx context.Context) error {
 	}
 	o := poolOptions(s.config, s.config.State(spoolName))
 	o.Poison, o.Log = poison, s.log
+	if s.passwords, err = readPasswords(s.config.Scan.Passwords); err != nil {
+		return err
+	}
+	o.Engine.Passwords = s.passwords
 	if s.config.Scan.Sandbox == "off" {
 		s.log.Warn("scan.sandbox is off: messages are scanned in the server's own process, unprotected")
 		s.scanner, err = newEngines(ctx, set, rulesConfig(s.config), o)

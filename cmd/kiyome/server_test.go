@@ -21,6 +21,7 @@ func (f fakeScanner) ScanFile(context.Context, string, *scan.Message) (*scan.Ver
 	return &scan.Verdict{Outcome: scan.Clean}, f.err
 }
 func (f fakeScanner) Swap(context.Context, rules.Compiled, rules.Config) error { return f.err }
+func (f fakeScanner) SetPasswords([]string)                                    {}
 func (f fakeScanner) Stats() worker.Stats                                      { return worker.Stats{} }
 func (f fakeScanner) Close(context.Context) error                              { return nil }
 

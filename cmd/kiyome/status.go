@@ -229,6 +229,9 @@ func unusable(c *config.Config) []error {
 			errs = append(errs, fmt.Errorf("rules.dirs: %w", err))
 		}
 	}
+	if _, err := readPasswords(c.Scan.Passwords); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := newReports(c); err != nil {
 		errs = append(errs, err)
 	}

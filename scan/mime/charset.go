@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // charset finds a character set by the name that mail programs give it: those of
@@ -225,4 +226,22 @@ func clip(s string) string {
 	}
 	tail := runes[len(runes)-(maxName-nameHead-1):]
 	return string(runes[:nameHead]) + "…" + string(tail)
+}
+
+// Text converts bytes of a part to UTF-8: from the character set that its byte
+// order mark or its header names, else, or where the bytes do not fit that, from
+// whichever they look like.
+func (p *Part) Text(b []byte) string {
+	e := charset(p.Params["charset"])
+	switch {
+	case bytes.HasPrefix(b, []byte("\xff\xfe")), bytes.HasPrefix(b, []byte("\xfe\xff")):
+		e = unicode.UTF16(unicode.BigEndian, unicode.ExpectBOM)
+	case e == nil, e == charmap.Windows1252: // named when nothing was meant by it
+		return guess(b)
+	}
+	s := convert(e, b)
+	if strings.ContainsRune(s, utf8.RuneError) && !strings.ContainsRune(guess(b), utf8.RuneError) {
+		return guess(b)
+	}
+	return s
 }

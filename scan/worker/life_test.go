@@ -154,6 +154,32 @@ func TestTheRealEngineWorksWithinItsWalls(t *testing.T) {
 	}
 }
 
+func TestPasswordsReachTheWorkersWithTheNextSwap(t *testing.T) {
+	p := realPool(t, 1)
+	zipped, err := os.ReadFile("../../testdata/containers/zip-aes.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := scan.NewMessage(zipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, tt := range []struct {
+		passwords []string
+		unchecked int
+	}{{nil, 1}, {[]string{"kiyome"}, 0}, {[]string{"other"}, 1}} {
+		p.SetPasswords(tt.passwords)
+		if err := p.Swap(t.Context(), p.gen.start.Rules, p.gen.start.Config); err != nil {
+			t.Fatal(err)
+		}
+		v, err := p.ScanFile(t.Context(), "a.zip", m)
+		if err != nil || len(v.Unchecked) != tt.unchecked {
+			t.Errorf("with %q: %+v, %v", tt.passwords, v, err)
+		}
+	}
+}
+
 // mail makes an ordinary message of about n bytes.
 func mailOf(n int) []byte {
 	head := "From: a@example.com\r\nTo: b@example.jp\r\nSubject: x\r\nContent-Type: text/plain\r\n\r\n"

@@ -22,12 +22,13 @@ import (
 // free. So slow messages wait for each other and not others for them. A pool of
 // one worker starts another while its one lane is taken.
 type Pool struct {
-	o       Options
-	starter starter
-	ctx     context.Context // ends with the pool: for workers that are being started
-	cancel  context.CancelFunc
-	ending  sync.WaitGroup // processes, and goroutines that start some
-	swap    sync.Mutex     // one at a time
+	o         Options
+	starter   starter
+	ctx       context.Context // ends with the pool: for workers that are being started
+	cancel    context.CancelFunc
+	ending    sync.WaitGroup // processes, and goroutines that start some
+	swap      sync.Mutex     // one at a time
+	passwords []string       // of the next swap; guarded by swap
 
 	mu       sync.Mutex
 	gen      *generation
@@ -71,7 +72,7 @@ type run struct {
 // ready. ErrSandbox: this system does not let them be confined.
 func NewPool(ctx context.Context, set rules.Compiled, c rules.Config, o Options) (*Pool, error) {
 	o = o.withDefaults()
-	p := &Pool{o: o, starter: newStarter(), running: make(map[*run]struct{}), drained: make(chan struct{})}
+	p := &Pool{o: o, passwords: o.Engine.Passwords, starter: newStarter(), running: make(map[*run]struct{}), drained: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.Swap(ctx, set, c); err != nil {
 		p.Close(ctx)
@@ -235,6 +236,7 @@ func (p *Pool) Swap(ctx context.Context, set rules.Compiled, c rules.Config) err
 		return ErrClosed
 	}
 	g := &generation{start: start{Rules: set, Config: c, Engine: p.o.Engine, Memory: p.o.Memory}}
+	g.start.Engine.Passwords = p.passwords
 	fresh, err := p.startAll(ctx, g, p.o.Workers)
 	if err != nil {
 		return err
@@ -253,6 +255,13 @@ func (p *Pool) Swap(ctx context.Context, set rules.Compiled, c rules.Config) err
 	}
 	p.fill()
 	return nil
+}
+
+// SetPasswords says which passwords the workers of the next Swap try.
+func (p *Pool) SetPasswords(list []string) {
+	p.swap.Lock()
+	defer p.swap.Unlock()
+	p.passwords = list
 }
 
 // startAll starts n workers side by side; all or none.

@@ -74,6 +74,7 @@ type Scan struct {
 	Workers   int
 	Encrypted string // "deliver" or "cut"
 	Unchecked string // "deliver" or "cut"
+	Passwords string // a file; "" for none
 	Sandbox   string // "on" or "off"
 	Slow      time.Duration
 	Recycle   int
