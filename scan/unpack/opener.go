@@ -19,6 +19,7 @@ var openers = [...]opener{
 	mboxOpener,
 	charsetOpener,
 	yencOpener,
+	binhexOpener,
 	closedOpener,
 }
 
