@@ -20,6 +20,7 @@ var openers = [...]opener{
 	charsetOpener,
 	yencOpener,
 	binhexOpener,
+	macbinaryOpener,
 	closedOpener,
 }
 
