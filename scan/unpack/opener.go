@@ -21,6 +21,7 @@ var openers = [...]opener{
 	yencOpener,
 	binhexOpener,
 	macbinaryOpener,
+	appleSingleOpener,
 	closedOpener,
 }
 
