@@ -22,6 +22,7 @@ var openers = [...]opener{
 	binhexOpener,
 	macbinaryOpener,
 	appleSingleOpener,
+	szddOpener,
 	closedOpener,
 }
 
