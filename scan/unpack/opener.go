@@ -23,6 +23,7 @@ var openers = [...]opener{
 	macbinaryOpener,
 	appleSingleOpener,
 	szddOpener,
+	kwajOpener,
 	closedOpener,
 }
 
