@@ -24,6 +24,7 @@ var openers = [...]opener{
 	appleSingleOpener,
 	szddOpener,
 	kwajOpener,
+	mmsOpener,
 	closedOpener,
 }
 
