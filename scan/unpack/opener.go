@@ -25,6 +25,7 @@ var openers = [...]opener{
 	szddOpener,
 	kwajOpener,
 	mmsOpener,
+	cmsOpener,
 	closedOpener,
 }
 
