@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
 )
 
 // closedOpener knows archives that cannot be opened yet. What is packed in them
@@ -38,30 +36,7 @@ func closedFormat(data []byte) string {
 			return s.name
 		}
 	}
-	switch {
-	case isLHA(data):
-		return "lha"
-	case isARJ(data):
-		return "arj"
-	}
 	return ""
-}
-
-// isLHA reports whether data begins with a header of LHA, LZH or PMarc: the
-// method, "-lh5-" or alike, stands behind the header's size and checksum.
-func isLHA(data []byte) bool {
-	return len(data) > 21 && data[2] == '-' && data[6] == '-' && slices.Contains([]string{"lh", "lz", "pm"}, string(data[3:5])) &&
-		strings.IndexByte("0123456789sdx", data[5]) >= 0
-}
-
-// isARJ reports whether data begins with an archive header of ARJ: its mark, a
-// header's size within its bounds, and the type of an archive's own header.
-func isARJ(data []byte) bool {
-	if len(data) < 12 || data[0] != 0x60 || data[1] != 0xea {
-		return false
-	}
-	size := int(data[2]) | int(data[3])<<8
-	return size >= 30 && size <= 2600 && data[4] >= 30 && data[10] == 2
 }
 
 func closedEntries(f File) iter.Seq2[member, error] {

@@ -26,6 +26,8 @@ var openers = [...]opener{
 	kwajOpener,
 	mmsOpener,
 	cmsOpener,
+	lhaOpener,
+	arjOpener,
 	closedOpener,
 }
 
