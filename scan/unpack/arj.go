@@ -133,7 +133,7 @@ func arjLikely(data []byte, at int) bool {
 
 // arjFind finds the first header from an offset on, before end, whose checksum is
 // right.
-func arjFind(data []byte, at, end int, good func(*arjHeader) bool) (int, bool) {
+func arjFind(data []byte, at, end int) (int, bool) {
 	end = min(end+1, len(data))
 	for ; at < end; at++ {
 		i := bytes.Index(data[at:end], []byte(arjMagic))
@@ -143,7 +143,7 @@ func arjFind(data []byte, at, end int, good func(*arjHeader) bool) (int, bool) {
 		if at += i; !arjLikely(data, at) {
 			continue
 		}
-		if h, ok := parseARJ(data, at); ok && h.sound && good(&h) {
+		if h, ok := parseARJ(data, at); ok && h.sound {
 			return at, true
 		}
 	}
@@ -152,15 +152,13 @@ func arjFind(data []byte, at, end int, good func(*arjHeader) bool) (int, bool) {
 
 func (h *arjHeader) isMain() bool { return h.kind == arjMain }
 
-func anyARJ(*arjHeader) bool { return true }
-
-// arjStart finds the header of an archive: at the beginning, be it damaged, or a
-// right one in what follows.
+// arjStart finds the first header: that of the archive at the beginning, be it
+// damaged, or any right one in what follows.
 func arjStart(data []byte) (int, bool) {
 	if h, ok := parseARJ(data, 0); ok && !h.end && len(data) > 10 && data[10] == arjMain {
 		return 0, true
 	}
-	return arjFind(data, 0, arjSearch, (*arjHeader).isMain)
+	return arjFind(data, 0, arjSearch)
 }
 
 func arjMatch(data []byte) bool {
@@ -209,7 +207,7 @@ func (r *arjReader) next(at int) (int, bool) {
 		r.damaged(member{}, "no header where one should be")
 		return r.restart(at)
 	case h.end: // another archive may follow
-		return arjFind(r.data, h.body, len(r.data), (*arjHeader).isMain)
+		return arjFind(r.data, h.body, len(r.data))
 	case h.cut:
 		r.damaged(member{name: h.path()}, "cut short")
 		return r.restart(at + 1)
@@ -239,7 +237,7 @@ func (r *arjReader) restart(at int) (int, bool) {
 		r.emit(member{}, &LimitError{"overlap"})
 		return 0, false
 	}
-	return arjFind(r.data, at, len(r.data), anyARJ)
+	return arjFind(r.data, at, len(r.data))
 }
 
 // path is the member's name with its folders.

@@ -316,10 +316,16 @@ func (c *lh3) block(b *bitReader) error {
 	if err := lh3Table(b, &c.symbols, lh2Symbols, 9, length); err != nil {
 		return err
 	}
+	var err error
 	if b.take(1) == 0 {
-		return c.positions.build(steps(lh2Positions, 2, 1, 1, 3, 6, 13, 31, 78))
+		err = c.positions.build(steps(lh2Positions, 2, 1, 1, 3, 6, 13, 31, 78))
+	} else {
+		err = lh3Table(b, &c.positions, lh2Positions, 7, func() byte { return byte(b.take(4)) })
 	}
-	return lh3Table(b, &c.positions, lh2Positions, 7, func() byte { return byte(b.take(4)) })
+	if b.behind() > 0 {
+		return errLZEnd
+	}
+	return err
 }
 
 // lh3Table reads the lengths of n codes. Three of length 1, which cannot be, are

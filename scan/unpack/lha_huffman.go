@@ -183,7 +183,11 @@ func (d *lzhDecoder) block() error {
 	if err := d.readCodes(); err != nil {
 		return err
 	}
-	return d.readLengths(&d.positions, d.positionBits, -1)
+	err := d.readLengths(&d.positions, d.positionBits, -1)
+	if d.bits.behind() > 0 {
+		return errLZEnd // zeros would be a block of 65,536 bytes of no bits each
+	}
+	return err
 }
 
 // readLengths reads a table whose lengths stand there as they are. Behind the one

@@ -60,7 +60,11 @@ func (b *bitReader) take(n int) int {
 }
 
 // ended reports whether what was taken lies well behind the end of the data.
-func (b *bitReader) ended() bool { return b.past*8-b.count > pastEnd }
+func (b *bitReader) ended() bool { return b.behind() > pastEnd }
+
+// behind is how many of the bits that were taken stood behind the end; below 0
+// there were none.
+func (b *bitReader) behind() int { return b.past*8 - b.count }
 
 const (
 	// lzStep is how many bytes are decoded at a time, at least.
