@@ -133,7 +133,7 @@ func (r *lhaReader) stored(m member, h *lhaHeader, packed []byte) {
 	}
 	for _, size := range sizes {
 		m.data = r.data[h.body:][:min(size, int64(len(r.data)-h.body))]
-		err := h.check(crc16(0, m.data))
+		err := h.check(arcCRC(0, m.data))
 		if int64(len(m.data)) < size {
 			err = errLZEnd
 		}
@@ -174,7 +174,7 @@ type lhaBody struct {
 // Read implements io.Reader.
 func (b *lhaBody) Read(p []byte) (int, error) {
 	n, err := b.lz.Read(p)
-	b.crc = crc16(b.crc, p[:n])
+	b.crc = arcCRC(b.crc, p[:n])
 	if err == io.EOF {
 		if wrong := b.h.check(b.crc); wrong != nil {
 			return n, wrong
@@ -184,16 +184,16 @@ func (b *lhaBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// crc16 continues a CRC-16 as LHA and ARC have it: the polynomial 8005, bits
+// arcCRC continues a CRC-16 as LHA and ARC have it: the polynomial 8005, bits
 // reversed.
-func crc16(crc uint16, p []byte) uint16 {
+func arcCRC(crc uint16, p []byte) uint16 {
 	for _, b := range p {
-		crc = crc>>8 ^ crc16Table[byte(crc)^b]
+		crc = crc>>8 ^ arcTable[byte(crc)^b]
 	}
 	return crc
 }
 
-var crc16Table = func() (table [256]uint16) {
+var arcTable = func() (table [256]uint16) {
 	for i := range table {
 		crc := uint16(i)
 		for range 8 {

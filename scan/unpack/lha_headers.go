@@ -230,9 +230,9 @@ func (h *lhaHeader) sound(data []byte) bool {
 	if h.crcAt == 0 {
 		return true
 	}
-	crc := crc16(0, data[h.at:h.crcAt])
-	crc = crc16(crc, []byte{0, 0})
-	crc = crc16(crc, data[h.crcAt+2:h.body])
+	crc := arcCRC(0, data[h.at:h.crcAt])
+	crc = arcCRC(crc, []byte{0, 0})
+	crc = arcCRC(crc, data[h.crcAt+2:h.body])
 	return crc == binary.LittleEndian.Uint16(data[h.crcAt:])
 }
 

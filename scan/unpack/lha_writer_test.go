@@ -683,7 +683,7 @@ func (f lhaFile) write() []byte {
 		b = le.AppendUint32(b, uint32(len(f.content)+f.size))
 		return append(b, "TTDD "+string(rune(f.level))...)
 	}
-	crc := crc16(0, []byte(f.content))
+	crc := arcCRC(0, []byte(f.content))
 	width := 2
 	if f.level == 3 {
 		width = 4
