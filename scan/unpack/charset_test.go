@@ -7,8 +7,8 @@ import (
 	"unicode/utf16"
 )
 
-// wide encodes s as UTF-16, little-endian unless big.
-func wide(s string, big bool) string {
+// utf16Text encodes s as UTF-16, little-endian unless big.
+func utf16Text(s string, big bool) string {
 	var b strings.Builder
 	for _, u := range utf16.Encode([]rune(s)) {
 		if big {
@@ -23,10 +23,10 @@ func wide(s string, big bool) string {
 func TestTextsAreDecoded(t *testing.T) {
 	long := strings.Repeat("ADw", 0) + strings.Repeat("ADwAPgA8", 3000) // <>< in each eight digits
 	for _, tt := range []struct{ name, data, want string }{
-		{"UTF-16, little-endian", "\xff\xfe" + wide("Hello, 日本", false), "Hello, 日本"},
-		{"UTF-16, big-endian", "\xfe\xff" + wide("Hello, 日本", true), "Hello, 日本"},
-		{"UTF-16 without a mark", wide("<html><body>", false), "<html><body>"},
-		{"UTF-16 without a mark, big-endian", wide("<html><body>", true), "<html><body>"},
+		{"UTF-16, little-endian", "\xff\xfe" + utf16Text("Hello, 日本", false), "Hello, 日本"},
+		{"UTF-16, big-endian", "\xfe\xff" + utf16Text("Hello, 日本", true), "Hello, 日本"},
+		{"UTF-16 without a mark", utf16Text("<html><body>", false), "<html><body>"},
+		{"UTF-16 without a mark, big-endian", utf16Text("<html><body>", true), "<html><body>"},
 		{"ISO-2022-JP", "\x1b$BF|K\\\x1b(B and text", "日本 and text"},
 		{"ISO-2022-JP within a word", "KIYO\x1b(BME-MAR\x1b(J\x1b(BKER", "KIYOME-MARKER"},
 		{"UTF-7", "+ADw-script+AD4-alert+ACg-1+ACk-", "<script>alert(1)"},
@@ -67,7 +67,7 @@ func TestMailboxFilesAreOpened(t *testing.T) {
 }
 
 func FuzzText(f *testing.F) {
-	f.Add([]byte("\xff\xfe" + wide("Hello", false)))
+	f.Add([]byte("\xff\xfe" + utf16Text("Hello", false)))
 	f.Add([]byte("+ADwAcwBjAHI-ipt+AD4-+ADw-"))
 	f.Add([]byte("\x1b$BF|K\\\x1b(B"))
 	f.Add([]byte("From a\n\nFrom b\n"))

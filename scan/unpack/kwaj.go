@@ -54,7 +54,7 @@ func kwajEntries(f File) iter.Seq2[member, error] {
 		case 2:
 			m.body = newLZSS(k.packed, qbasicStart)
 		case 3:
-			m.body = &kwajHuffman{bits: bitReader{src: k.packed}, left: k.size, known: k.size > 0}
+			m.body = &kwajHuffman{bits: kwajBits{src: k.packed}, left: k.size, known: k.size > 0}
 		case 4:
 			m.body = &kwajMSZIP{src: k.packed}
 		default:

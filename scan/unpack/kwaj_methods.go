@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// bitReader gives bits, the highest of each byte first.
-type bitReader struct {
+// kwajBits gives bits, the highest of each byte first.
+type kwajBits struct {
 	src  []byte
 	bits uint32 // those that have been taken from src, the last n of which are left
 	n    uint
@@ -19,7 +19,7 @@ type bitReader struct {
 }
 
 // read gives the next n bits, 16 at most.
-func (b *bitReader) read(n uint) int {
+func (b *kwajBits) read(n uint) int {
 	for b.n < n {
 		var c byte
 		if len(b.src) > 0 {
@@ -33,16 +33,16 @@ func (b *bitReader) read(n uint) int {
 	return int(b.bits>>b.n) & (1<<n - 1)
 }
 
-// huffman is a canonical code: how many symbols have each length, and the
+// kwajTree is a canonical code: how many symbols have each length, and the
 // symbols, the shortest first.
-type huffman struct {
+type kwajTree struct {
 	counts  [17]int
 	symbols []int
 }
 
-// newHuffman makes a code of the lengths of its symbols, 16 at most; 0: the
+// newKwajTree makes a code of the lengths of its symbols, 16 at most; 0: the
 // symbol does not occur. ok is false when there are more than the lengths allow.
-func newHuffman(lengths []int) (h huffman, ok bool) {
+func newKwajTree(lengths []int) (h kwajTree, ok bool) {
 	for _, n := range lengths {
 		h.counts[n]++
 	}
@@ -63,7 +63,7 @@ func newHuffman(lengths []int) (h huffman, ok bool) {
 }
 
 // read decodes a symbol; -1 when there is none of these bits.
-func (h *huffman) read(b *bitReader) int {
+func (h *kwajTree) read(b *kwajBits) int {
 	code, first, index := 0, 0, 0
 	for _, n := range h.counts[1:] {
 		code = code<<1 | b.read(1)
@@ -79,11 +79,11 @@ func (h *huffman) read(b *bitReader) int {
 // kwajHuffman unpacks method 3: LZ77 in a window of 4096 bytes, everything in
 // Huffman codes, of which there are five.
 type kwajHuffman struct {
-	bits  bitReader
+	bits  kwajBits
 	left  int64 // bytes of the file, if known: the last bits mean nothing
 	known bool
 
-	codes    [5]huffman
+	codes    [5]kwajTree
 	begun    bool
 	afterRun bool // the next length is in the code of those behind a short run of literals
 	window   [lzssWindow]byte
@@ -145,7 +145,7 @@ func (k *kwajHuffman) begin() error {
 	for i := range k.codes {
 		lengths, ok := kwajCodeLengths(&k.bits, kinds[i], kwajSymbols[i])
 		if ok {
-			k.codes[i], ok = newHuffman(lengths)
+			k.codes[i], ok = newKwajTree(lengths)
 		}
 		if !ok {
 			return fmt.Errorf("%w: Huffman code", ErrDamaged)
@@ -155,7 +155,7 @@ func (k *kwajHuffman) begin() error {
 }
 
 // kwajCodeLengths reads the lengths of a code's symbols, written in one of four ways.
-func kwajCodeLengths(b *bitReader, kind, symbols int) (lengths []int, ok bool) {
+func kwajCodeLengths(b *kwajBits, kind, symbols int) (lengths []int, ok bool) {
 	lengths = make([]int, symbols)
 	if kind == 1 || kind == 2 {
 		lengths[0] = b.read(4)
@@ -182,7 +182,7 @@ func kwajCodeLengths(b *bitReader, kind, symbols int) (lengths []int, ok bool) {
 }
 
 // kwajLength1 reads a length that is mostly the last one or one more.
-func kwajLength1(b *bitReader, last int) int {
+func kwajLength1(b *kwajBits, last int) int {
 	switch {
 	case b.read(1) == 0:
 		return last
@@ -193,7 +193,7 @@ func kwajLength1(b *bitReader, last int) int {
 }
 
 // kwajLength2 reads a length that is mostly close to the last one.
-func kwajLength2(b *bitReader, last int) int {
+func kwajLength2(b *kwajBits, last int) int {
 	if n := b.read(2); n != 3 {
 		return last + n - 1
 	}
