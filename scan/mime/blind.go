@@ -2,6 +2,7 @@ package mime
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"iter"
 	"slices"
@@ -318,66 +319,113 @@ func mayBeQuoted(body []byte) bool {
 	return escapes >= 3 && escapes*4 >= signs
 }
 
-// uu yields the uuencoded files in a range, those with a begin line unless they
-// have been read, and those without one.
+// uu yields the uuencoded files in a range: those with a begin line unless they
+// have been read, and what data there is that no such line leads to.
 func (c *carver) uu(in Range, read bool) {
 	body := in.of(c.text)
-	blocks := findBlocks(body, Range{0, len(body)})
-	for _, b := range blocks {
+	for _, b := range findBlocks(body, Range{0, len(body)}) {
 		if !read {
 			c.emit("uuencode", b.Name, Range{in.Start + b.Start, in.Start + b.End}, b.open(body))
 		}
 	}
-	for _, run := range uuRuns(body) {
-		for len(blocks) > 0 && blocks[0].End <= run.Start {
-			blocks = blocks[1:]
-		}
-		if len(blocks) > 0 && blocks[0].Start <= run.Start {
-			continue
-		}
-		at := run.Start
-		c.emit("uuencode, without its beginning", c.name, Range{in.Start + run.Start, in.Start + run.End},
-			newUUReader(linesOf(body[:run.End], &at), false))
+	for _, run := range looseUU(body) {
+		c.emit("uuencode, lines that fit", cmp.Or(run.name, c.name), Range{in.Start + run.Start, in.End},
+			newUUReader(fittingLines(body[run.Start:], run.prefix), false))
 	}
 }
 
-// uuRunLines is how many lines make a run of uuencoded data that nothing begins.
-const uuRunLines = 3
+// uuRun is where uuencoded data may begin, whatever is before them.
+type uuRun struct {
+	Range
+	prefix []byte // of each line
+	name   string
+}
 
-// uuRuns finds runs of lines that are uuencoded data, whatever is before them:
-// all of full length, but for the last.
-func uuRuns(text []byte) (runs []Range) {
-	start, lines := 0, 0
-	for at := 0; at < len(text); {
+// maxUURuns bounds the places in one text where uuencoded data may begin.
+const maxUURuns = 16
+
+// looseUU finds the places where lines of uuencoded data begin that findBlocks does
+// not find whole: behind something like a begin line, with what stands before that
+// in front of each line; behind a proper one when data goes on behind other lines;
+// with a line of full length.
+func looseUU(text []byte) (runs []uuRun) {
+	var proper *uuRun // the last proper begin line
+	within := false   // of data
+	for at := 0; at < len(text) && len(runs) < maxUURuns; {
 		end, next := line(text, at)
-		if full := isFullUULine(text[at:end]); full {
-			if lines == 0 {
-				start = at
+		this := text[at:end]
+		stop, _ := line(text, next)
+		prefix, name, begins := looseBegin(this)
+		switch {
+		case begins && isFitting(bytes.TrimPrefix(text[next:stop], prefix)):
+			within = true
+			run := uuRun{Range{next, len(text)}, prefix, name}
+			if _, _, ok := parseBegin(this); ok {
+				proper = &run
+			} else {
+				runs = append(runs, run)
 			}
-			lines++
-		} else {
-			if lines >= uuRunLines {
-				if isUULine(text[at:end]) { // the last line, shorter than the others
-					end = next
-				} else {
-					end = at
-				}
-				runs = append(runs, Range{start, end})
-			}
-			lines = 0
+		case !isFitting(bytes.TrimPrefix(this, prefix)):
+			within = false
+		case within:
+		case proper != nil:
+			within = true
+			runs, proper = append(runs, *proper), nil
+		case len(this) > 60 && this[0] == 'M' && len(runs) == 0:
+			within = true
+			runs = append(runs, uuRun{Range: Range{at, len(text)}})
 		}
 		at = next
-	}
-	if lines >= uuRunLines {
-		runs = append(runs, Range{start, len(text)})
 	}
 	return runs
 }
 
-// isFullUULine reports whether a line is 45 bytes of uuencoded data, "M" and 60
-// characters, as all programs write them.
-func isFullUULine(text []byte) bool {
-	return len(text) >= 61 && len(text) <= 63 && text[0] == 'M' && isUULine(text)
+// looseBegin reads a line as one that could be meant to begin a uuencoded file:
+// "begin" in any case, behind blanks and the marks of an answer; a mode and a name
+// may be missing.
+func looseBegin(text []byte) (prefix []byte, name string, ok bool) {
+	word := bytes.TrimLeft(text, "> \t|")
+	prefix = text[:len(text)-len(word)]
+	const begin = "begin"
+	if len(word) < len(begin) || !bytes.EqualFold(word[:len(begin)], []byte(begin)) {
+		return nil, "", false
+	}
+	rest := bytes.Fields(word[len(begin):min(len(word), 4096)])
+	if len(rest) > 0 {
+		name = clip(decodeText(string(rest[len(rest)-1])))
+	}
+	return prefix, name, true
+}
+
+// isFitting reports whether a line has as many characters of uuencoded data as its
+// first one says; a few more of any kind may follow.
+func isFitting(text []byte) bool {
+	if len(text) < 2 {
+		return false
+	}
+	want := (int(text[0]-' ')&63 + 2) / 3 * 4
+	if text[0] < ' ' || text[0] > '`' || want == 0 || len(text)-1 < want || len(text)-1 > want+8 {
+		return false
+	}
+	return !bytes.ContainsFunc(text[:1+want], func(r rune) bool { return r < ' ' || r > '`' })
+}
+
+// fittingLines gives those lines of a text that fit, less the prefix and what is
+// surplus.
+func fittingLines(text, prefix []byte) lines {
+	at := 0
+	next := linesOf(text, &at)
+	return func() ([]byte, bool) {
+		for {
+			text, ok := next()
+			if !ok {
+				return nil, false
+			}
+			if text = bytes.TrimPrefix(text, prefix); isFitting(text) {
+				return text[:1+(int(text[0]-' ')&63+2)/3*4], true
+			}
+		}
+	}
 }
 
 // Carve yields what is hidden in a text that is no message: base64 in lines of

@@ -93,7 +93,10 @@ func TestCarveTakesNoChances(t *testing.T) {
 		{"short lines, many", strings.Repeat("eHh4\nYWJj\n", 40), false, []string{"base64::" + strings.Repeat("xxxabc", 40)}},
 		{"a uuencoded file", "see:\n" + uu, false, []string{"uuencode:cat.txt:" + strings.Repeat("Cat", 60)}},
 		{"a uuencoded file that has been read", "see:\n" + uu, true, nil},
-		{"a uuencoded file that does not begin", "see:\n" + body, false, []string{"uuencode, without its beginning::" + strings.Repeat("Cat", 60)}},
+		{"a uuencoded file that does not begin", "see:\n" + body, false, []string{"uuencode, lines that fit::" + strings.Repeat("Cat", 60)}},
+		{"a uuencoded file in an answer", "see:\n> " + strings.ReplaceAll(strings.TrimSpace(uu), "\n", "\n> "), true, []string{"uuencode, lines that fit:cat.txt:" + strings.Repeat("Cat", 60)}},
+		{"a uuencoded file with a line in it", strings.Join(slices.Insert(strings.SplitAfter(uu, "\n"), 2, "end\n"), ""), true, []string{"uuencode, lines that fit:cat.txt:" + strings.Repeat("Cat", 60)}},
+		{"a uuencoded file with surplus characters", strings.ReplaceAll(strings.ToUpper(uu[:1])+uu[1:], "\n", "x\n"), true, []string{"uuencode, lines that fit:cat.txtx:" + strings.Repeat("Cat", 60)}},
 		{"quoted-printable", strings.Repeat("a=62c=\r\n", 4), false, []string{"quoted-printable::" + strings.Repeat("abc", 4)}},
 		{"links", "http://example.com/?a=62&b=63&c=64\n", false, nil},
 	} {

@@ -29,6 +29,7 @@ const (
 	noEqual                   // the "=" is dropped
 	noEqualNor1               // and the character after it
 	noEqualNor2               // and the two characters after it
+	noBlanks                  // blanks and soft breaks between the "=" and its digits are dropped
 )
 
 // quotedReader decodes quoted-printable (RFC 2045, section 6.7): soft breaks may
@@ -46,6 +47,7 @@ type quotedReader struct {
 	buf  []byte // that out lies in
 	out  []byte // decoded, not yet given
 	line []byte // less what was dropped
+	rest []byte // an escape that the end of the last line broke
 }
 
 // quotedWindow is how many bytes of text are decoded at a time.
@@ -90,8 +92,11 @@ func (r *quotedReader) fill() {
 			text, eol = window[:cr], window[cr:lf+1]
 		}
 		window = window[len(text)+len(eol):]
-		if r.bad >= noEqualNor1 {
+		switch r.bad {
+		case noEqualNor1, noEqualNor2:
 			text = r.withoutJunk(text)
+		case noBlanks:
+			text = r.withoutBlanks(text)
 		}
 		out = r.decode(out, text, eol)
 	}
@@ -116,6 +121,34 @@ func (r *quotedReader) withoutJunk(text []byte) []byte {
 	}
 }
 
+// withoutBlanks gives a line less the blanks within its escapes; what the last line
+// has begun is in front of it.
+func (r *quotedReader) withoutBlanks(text []byte) []byte {
+	r.line = append(r.line[:0], r.rest...)
+	r.rest = r.rest[:0]
+	for i, c := range text {
+		n := len(r.line)
+		within := n > 0 && r.line[n-1] == '=' || n > 1 && r.line[n-2] == '=' && unhex[r.line[n-1]] < 16
+		if isBlank(c) && within && len(trimBlank(text[i:])) > 0 {
+			continue
+		}
+		r.line = append(r.line, c)
+	}
+	// "=" and "=4" before a soft break go on in the next line.
+	line := bytes.TrimRight(r.line, " \t")
+	if n := len(line); n >= 2 && line[n-1] == '=' {
+		switch {
+		case line[n-2] == '=':
+			r.rest = append(r.rest, '=')
+			return append(line[:n-2], '=')
+		case n >= 3 && line[n-3] == '=' && unhex[line[n-2]] < 16:
+			r.rest = append(r.rest, line[n-3:n-1]...)
+			return append(line[:n-3], '=')
+		}
+	}
+	return r.line
+}
+
 // isEscape reports whether text, which starts with "=", starts with an escape.
 func (r *quotedReader) isEscape(text []byte) bool {
 	if len(text) < 3 || unhex[text[1]]|unhex[text[2]] >= 16 {
@@ -127,8 +160,9 @@ func (r *quotedReader) isEscape(text []byte) bool {
 // decode decodes one line. Blanks at its end were added on the way (rule 3).
 func (r *quotedReader) decode(out, text, eol []byte) []byte {
 	if len(eol) > 0 || len(r.src) == 0 {
-		for len(text) > 0 && isBlank(text[len(text)-1]) {
-			text = text[:len(text)-1]
+		text = bytes.TrimRight(text, " \t")
+		if soft := bytes.TrimRight(text, " \t\v\f\x00"); len(soft) < len(text) && bytes.HasSuffix(soft, []byte("=")) {
+			text = soft
 		}
 	}
 	for {

@@ -202,6 +202,7 @@ func readQuoted(body []byte, yield func(Reading) bool) bool {
 		{"quoted-printable, bad escapes dropped", first.sawBad, quotedReader{bad: noEqual}},
 		{"quoted-printable, a character after them dropped", first.sawBad, quotedReader{bad: noEqualNor1}},
 		{"quoted-printable, two characters after them dropped", first.sawBad, quotedReader{bad: noEqualNor2}},
+		{"quoted-printable, blanks within escapes dropped", first.sawBad, quotedReader{bad: noBlanks}},
 		{"quoted-printable, capitals only", mixed, quotedReader{upper: true}},
 		{"quoted-printable, capitals only, a character dropped", mixed, quotedReader{upper: true, bad: noEqualNor1}},
 		{"quoted-printable, capitals only, two characters dropped", mixed, quotedReader{upper: true, bad: noEqualNor2}},

@@ -20,14 +20,14 @@ func kwajOf(method, flags int, fields, packed string) string {
 	return string(le.AppendUint16(b, uint16(flags))) + fields + packed
 }
 
-// bitWriter writes bits, the highest of each byte first.
-type bitWriter struct {
+// kwajWriter writes bits, the highest of each byte first.
+type kwajWriter struct {
 	b    []byte
 	bits uint64
 	n    int
 }
 
-func (w *bitWriter) write(v, n int) {
+func (w *kwajWriter) write(v, n int) {
 	w.bits, w.n = w.bits<<n|uint64(v), w.n+n
 	for w.n >= 8 {
 		w.n -= 8
@@ -35,22 +35,22 @@ func (w *bitWriter) write(v, n int) {
 	}
 }
 
-func (w *bitWriter) bytes() string {
+func (w *kwajWriter) bytes() string {
 	if w.n > 0 {
 		w.write(0, 8-w.n)
 	}
 	return string(w.b)
 }
 
-// kwajCode is a code to write with.
-type kwajCode struct {
+// kwajTestCode is a code to write with.
+type kwajTestCode struct {
 	lengths, codes []int
 	kind           int // how its lengths are written
 }
 
 // newKwajCode assigns the codes of given lengths.
-func newKwajCode(kind int, lengths ...int) kwajCode {
-	c := kwajCode{lengths: lengths, codes: make([]int, len(lengths)), kind: kind}
+func newKwajCode(kind int, lengths ...int) kwajTestCode {
+	c := kwajTestCode{lengths: lengths, codes: make([]int, len(lengths)), kind: kind}
 	code := 0
 	for n := 1; n < 16; n++ {
 		for s, length := range lengths {
@@ -67,10 +67,10 @@ func newKwajCode(kind int, lengths ...int) kwajCode {
 // flat gives all of n symbols the same length.
 func flat(n, length int) []int { return slices.Repeat([]int{length}, n) }
 
-func (c kwajCode) write(w *bitWriter, symbol int) { w.write(c.codes[symbol], c.lengths[symbol]) }
+func (c kwajTestCode) write(w *kwajWriter, symbol int) { w.write(c.codes[symbol], c.lengths[symbol]) }
 
 // header writes the lengths of the code.
-func (c kwajCode) header(w *bitWriter) {
+func (c kwajTestCode) header(w *kwajWriter) {
 	if c.kind == 1 || c.kind == 2 {
 		w.write(c.lengths[0], 4)
 	}
@@ -98,14 +98,14 @@ func (c kwajCode) header(w *bitWriter) {
 // kwajPacked packs text in method 3, with its codes in all four ways.
 func kwajPacked(text string) string {
 	literals := slices.Concat(flat(128, 9), flat(64, 8), flat(64, 7)) // 1/4, 1/4, 1/2
-	codes := [5]kwajCode{
+	codes := [5]kwajTestCode{
 		newKwajCode(2, slices.Concat([]int{1, 4}, flat(14, 5))...), // 0 is frequent
 		newKwajCode(3, slices.Concat([]int{1, 2, 5, 5}, flat(12, 6))...),
 		newKwajCode(0, flat(32, 5)...),
 		newKwajCode(1, flat(64, 6)...),
 		newKwajCode(1, literals...),
 	}
-	w := &bitWriter{}
+	w := &kwajWriter{}
 	for _, c := range codes {
 		w.write(c.kind, 4)
 	}

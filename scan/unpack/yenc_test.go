@@ -48,7 +48,7 @@ func prefixed(prefix, text string) string {
 }
 
 // told are the objects of a walk but the first, as "NAME=BYTES", and what was not read.
-func told(n *notes) (objects, unchecked string) {
+func handedOut(n *notes) (objects, unchecked string) {
 	var list []string
 	for i, o := range n.objects[1:] {
 		list = append(list, strings.TrimPrefix(o, "f/")+"="+n.data[i+1])
@@ -61,7 +61,7 @@ func table(t *testing.T, rows []struct{ name, data, objects, unchecked string })
 	t.Helper()
 	for _, tt := range rows {
 		t.Run(tt.name, func(t *testing.T) {
-			objects, unchecked := told(walked(t, Limits{}, "f", []byte(tt.data)))
+			objects, unchecked := handedOut(walked(t, Limits{}, "f", []byte(tt.data)))
 			if objects != tt.objects {
 				t.Errorf("objects %q, want %q", objects, tt.objects)
 			}
