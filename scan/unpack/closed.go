@@ -23,7 +23,6 @@ var signatures = []struct {
 	{"zstd", 0, "\x28\xb5\x2f\xfd"},
 	{"lz4", 0, "\x04\x22\x4d\x18"},
 	{"lzip", 0, "LZIP\x01"},
-	{"cab", 0, "MSCF\x00\x00\x00\x00"},
 	{"ace", 7, "**ACE**"},
 	{"amg", 0, "\xad6\""},
 	{"compress", 0, "\x1f\x9d\x90"}, // 16 bits, in blocks: what the program writes

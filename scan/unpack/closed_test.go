@@ -15,7 +15,6 @@ func TestClosedArchivesAreNotClean(t *testing.T) {
 		{"zstd", "\x28\xb5\x2f\xfd\x24"},
 		{"lz4", "\x04\x22\x4d\x18\x64"},
 		{"lzip", "LZIP\x01\x0c"},
-		{"cab", "MSCF\x00\x00\x00\x00\x55"},
 		{"ace", "\x11\x22\x31\x00\x00\x00\x90**ACE**\x14"},
 		{"amg", "\xad6\"\x01"},
 		{"compress", "\x1f\x9d\x90\x48"},

@@ -28,6 +28,7 @@ var openers = [...]opener{
 	cmsOpener,
 	lhaOpener,
 	arjOpener,
+	cabOpener,
 	closedOpener,
 }
 
