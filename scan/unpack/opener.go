@@ -29,6 +29,7 @@ var openers = [...]opener{
 	lhaOpener,
 	arjOpener,
 	cabOpener,
+	tnefOpener,
 	closedOpener,
 }
 
