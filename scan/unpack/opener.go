@@ -30,6 +30,7 @@ var openers = [...]opener{
 	arjOpener,
 	cabOpener,
 	tnefOpener,
+	rtfOpener,
 	closedOpener,
 }
 
