@@ -170,6 +170,9 @@ func cabEntries(f File) iter.Seq2[member, error] {
 // not to be relied on.
 func (c *cabReader) cabinet(at int) (end int) {
 	cab, err := parseCab(c.data, at)
+	if c.read += int64(cab.end - at); c.read > cabOverlap*int64(len(c.data)) {
+		c.stop("overlap")
+	}
 	slices.SortStableFunc(cab.files, func(a, b cabFile) int {
 		return cmp.Or(cmp.Compare(a.folder, b.folder), cmp.Compare(a.from, b.from))
 	})
@@ -210,7 +213,8 @@ func parseCab(data []byte, at int) (cab cabinet, err error) {
 	}
 	for _, flag := range []uint16{cabPrev, cabNext} { // the cabinet's name, and the disk's
 		for i := 0; i < 2 && flags&flag != 0; i++ {
-			end := bytes.IndexByte(head[min(next, len(head)):], 0)
+			rest := head[min(next, len(head)):]
+			end := bytes.IndexByte(rest[:min(len(rest), maxName)], 0)
 			if end < 0 {
 				return cab, cut
 			}
@@ -238,11 +242,14 @@ func (cab *cabinet) list(head []byte, behind int) error {
 	count, stated := int(le.Uint16(head[28:])), int64(le.Uint32(head[16:]))
 	err := cab.filesAt(head, stated, count)
 	if stated != int64(behind) {
-		had := len(cab.files)
-		if e := cab.filesAt(head, int64(behind), count); e == nil && err != nil {
+		had := *cab
+		e := cab.filesAt(head, int64(behind), count)
+		nameless := func(f cabFile) bool { return len(f.name) == 0 }
+		switch {
+		case e == nil && err != nil:
 			err = fmt.Errorf("%w: offset of the files", ErrDamaged)
-		} else if e != nil && err == nil {
-			cab.files = cab.files[:had] // there is none
+		case err == nil && (e != nil || slices.ContainsFunc(cab.files[len(had.files):], nameless)):
+			*cab = had // there is none
 		}
 	}
 	if err == nil && count == 0 {

@@ -8,7 +8,8 @@ import (
 
 // lzxDecoder unpacks LZX as cabinets have it (MS-PATCH, section 2, where what is
 // called LZX DELTA there adds to it), as does HTML Help, frame by frame. It is
-// made once and restarted for every stream.
+// made once and restarted for every stream. A chunk of a WIM image is a stream of
+// its own.
 type lzxDecoder struct {
 	window []byte
 	at     int // in the window
@@ -19,6 +20,7 @@ type lzxDecoder struct {
 	bits uint64 // the lowest have are what has been taken out of in
 	have uint
 
+	wim    bool  // the stream is a chunk of a WIM image, in which some things are fixed
 	header bool  // the stream's header has been read
 	e8     int64 // what is translated as the size of a program; 0: nothing is
 	out    int64 // bytes of the stream so far
@@ -51,6 +53,8 @@ const (
 	lzxMinBits    = 15      // binary logarithms of the window's size
 	lzxMaxBits    = 21
 	lzxPreSymbols = 20
+
+	lzxWIMCalls = 12_000_000 // what chunks of WIM images are translated as
 )
 
 var (
@@ -132,11 +136,7 @@ func (d *lzxDecoder) decode(end int) error {
 		d.next++
 	}
 	if !d.header {
-		d.header = true
-		if d.take(1) != 0 {
-			high := d.take(16)
-			d.e8 = int64(int32(high<<16 | d.take(16)))
-		}
+		d.begin()
 	}
 	for d.at < end {
 		if d.left == 0 {
@@ -159,6 +159,17 @@ func (d *lzxDecoder) decode(end int) error {
 		}
 	}
 	return nil
+}
+
+// begin reads the header of a stream (section 2.1).
+func (d *lzxDecoder) begin() {
+	d.header = true
+	if d.wim {
+		d.e8 = lzxWIMCalls
+	} else if d.take(1) != 0 {
+		high := d.take(16)
+		d.e8 = int64(int32(high<<16 | d.take(16)))
+	}
 }
 
 // refill takes words out of the input, of 16 bits, their low byte first.
@@ -192,8 +203,15 @@ func (d *lzxDecoder) take(n uint) uint32 {
 // block reads the header of a block (section 2.3).
 func (d *lzxDecoder) block() error {
 	d.kind = uint(d.take(3))
-	d.left = int(d.take(16) << 8)
-	d.left |= int(d.take(8))
+	switch {
+	case d.wim && d.take(1) != 0:
+		d.left = lzxFrame
+	case d.wim && len(d.window) < 1<<16:
+		d.left = int(d.take(16))
+	default:
+		d.left = int(d.take(16) << 8)
+		d.left |= int(d.take(8))
+	}
 	if d.ended() {
 		return errLZXEnd
 	}

@@ -3,6 +3,7 @@ package unpack
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -397,6 +398,30 @@ func TestLZXFramesOfOneStream(t *testing.T) {
 		}
 		if !bytes.Equal(got, data) {
 			t.Errorf("the data differ from %d on", differ(string(got), string(data)))
+		}
+	}
+}
+
+func TestLZXOfAChunkOfAWIMImage(t *testing.T) {
+	// wimlib 1.13.6 made it of program(600).
+	chunk, err := hex.DecodeString("" +
+		"252000810000020070453600d77fb25d78cbea58f77fbdbb86e5391c47ce92628410c552832fcb12821562d50dbecd8ecb1eb063004200000600a06a68001e02c5fd8249bce3" +
+		"4dfa981008e64e48272dbe7f0008000000002a011882827fbc278a48fe16fefe6bff5bef03b5a0b50bb3c3ee1e8b5c42766dd5eefb256cd96412c4e1ee464d9168da72e201a2" +
+		"edd4262c95d4096380c21101225c27fb5171c55c53d314ce54c253547eca918e057b91e091e6966b84a7a573bd14267b15ffcfca8673d45fee3b3bc62f1fb79fe91136ccf826" +
+		"c7f3c3ae412900541dd10080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := newLZXDecoder(15)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wim = true
+	for range 2 {
+		d.restart()
+		out, used, err := d.frame(chunk, 600)
+		if err != nil || used != len(chunk) || !bytes.Equal(out, program(600)) {
+			t.Errorf("%d bytes of %d used, %v, %.60q", used, len(chunk), err, out)
 		}
 	}
 }

@@ -71,6 +71,7 @@ type rtfReader struct {
 	open    []rtfPlace // the places that are open, outermost first
 	objects int        // of all kinds
 	decoded int64      // bytes of the document that have been decoded in all
+	buffer  [rtfHead]byte
 
 	yield func(member, error) bool
 	done  bool
@@ -156,9 +157,9 @@ func (r *rtfReader) place(word string, text []byte) {
 		if r.done {
 			return
 		}
-		head := make([]byte, rtfHead)
-		n, _ := io.ReadFull(newRTFHex(text, reading), head)
-		if head = head[:n]; n == 0 || word == "pict" && isPicture(head) {
+		n, _ := io.ReadFull(newRTFHex(text, reading), r.buffer[:])
+		head := r.buffer[:n]
+		if n == 0 || word == "pict" && isPicture(head) {
 			continue
 		}
 		object := func(start int, size int64) io.Reader {
@@ -182,6 +183,9 @@ func (r *rtfReader) native(head []byte, object func(start int, size int64) io.Re
 	}
 	o, ok := parseOLE1(head)
 	if ok {
+		if bytes.HasPrefix(head[o.start:], []byte(ole1Magic)) {
+			o.size = 0 // the file itself tells where it ends
+		}
 		emit(o.class, o.start, o.size)
 		if p, ok := parsePackage(head[o.start:]); ok && strings.EqualFold(o.class, "package") {
 			emit(p.name, o.start+p.start, p.size)

@@ -73,6 +73,7 @@ func TestRTFObjects(t *testing.T) {
 		{"two objects in a group", "object1.bin object2.bin* Package* a.exe*", "", `{\rtf1{\*\objdata 4142\objdata ` + h + `}}`},
 		{"another class", "object1.bin* Equation.3*", "", data(hex.EncodeToString([]byte(oleObject("Equation.3", note))))},
 		{"compound file", "object1.bin* Word.Document.8*", "", data(hex.EncodeToString([]byte(oleObject("Word.Document.8", compound))))},
+		{"compound file longer than told", "object1.bin* X*", "", data(hex.EncodeToString([]byte(strings.Replace(oleObject("X", compound), number(len(compound)), number(8), 1))))},
 		{"compound file behind a header that is none", "object1.bin* compound file*", "", data(hex.EncodeToString([]byte("\x01\x05\x00\x00\x02\x00\x00\x00\xff\xff\xff\xff" + compound)))},
 		{"compound file alone", "datastore1.bin*", "", `{\rtf1{\*\datastore ` + hex.EncodeToString([]byte(compound)) + `}}`},
 		{"size of nothing", "object1.bin* Equation.3*", "", data(hex.EncodeToString([]byte(strings.Replace(oleObject("Equation.3", note), number(len(note)), number(0), 1))))},

@@ -270,7 +270,8 @@ func (t *tnefReader) fileProperty(p tnefProperty) {
 		return
 	}
 	content := p.value
-	if p.kind == mapiObject && len(content) >= 16 {
+	bare := bytes.HasPrefix(content, []byte(tnefMagic)) || bytes.HasPrefix(content, []byte(ole1Magic))
+	if p.kind == mapiObject && len(content) >= 16 && !bare {
 		// The interface that the object has: IMessage, and a stream of this format
 		// follows; IStorage, and a compound file does (section 2.1.3.4.2).
 		content = content[16:]

@@ -182,6 +182,7 @@ func TestTNEFIsReadTolerantly(t *testing.T) {
 		{"display name", "d*", "", tnefStream(props(mapiProp(mapiDisplayName, mapiString8, "d\x00"), content))},
 		{"properties of all kinds", "d*", "", tnefStream(begin, tnefAttr(tnefAttachment, number(8)+fixed+named+mapiProp(mapiDisplayName, mapiString8, "d\x00")+content))},
 		{"message in the message", "d* d/body.txt*", "", tnefStream(props(mapiProp(mapiDisplayName, mapiString8, "d\x00"), mapiProp(mapiAttachData, mapiObject, iMessage+string(tnefStream(tnefAttr(tnefBody, note+"\x00"))))))},
+		{"message in the message without its interface", "attachment* attachment/body.txt*", "", tnefStream(props(mapiProp(mapiAttachData, mapiObject, string(tnefStream(tnefAttr(tnefBody, note))))))},
 		{"bodies", "body.txt* body.txt* body.html* body.html* body.rtf*", "", tnefStream(tnefAttr(tnefBody, note+"\x00"), message(mapiProp(mapiBody, mapiString, wide(note)), mapiProp(mapiHTML, mapiBinary, "<b>"+note), mapiProp(mapiHTML, mapiString8, note), mapiProp(mapiRTFCompressed, mapiBinary, lzfuPack(note))))},
 		{"RTF that is damaged", "body.rtf*", "f/body.rtf: tnef: body.rtf: damaged: compressed RTF: wrong checksum", tnefStream(message(mapiProp(mapiRTFCompressed, mapiBinary, lzfuPack(note)[:12]+"abcd"+lzfuPack(note)[16:])))},
 		{"fewer properties than told", "attachment*", "f: tnef: damaged: properties", tnefStream(begin, tnefAttr(tnefAttachment, number(9)+content))},
