@@ -31,6 +31,8 @@ var openers = [...]opener{
 	cabOpener,
 	tnefOpener,
 	rtfOpener,
+	htmlOpener,
+	vcardOpener,
 	closedOpener,
 }
 

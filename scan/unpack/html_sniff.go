@@ -1,0 +1,257 @@
+package unpack
+
+import (
+	"bytes"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+)
+
+const (
+	// sniffText is how many bytes must be those of a text.
+	sniffText = 1 << 10
+
+	// sniffWindow is how many bytes are searched at a time to tell what a text is.
+	sniffWindow = 4 << 10
+
+	// sniffTags is how many "<" are looked at for a tag.
+	sniffTags = 256
+)
+
+// looksLikeText reports whether data begins as texts do. Zeros may be in them:
+// in UTF-16 every other byte is one, and some programs pass over them.
+func looksLikeText(data []byte) bool {
+	head := data[:min(len(data), sniffText)]
+	controls, zeros := 0, 0
+	for _, c := range head {
+		switch {
+		case c == 0:
+			zeros++
+		case c < ' ' && (c < '\t' || c > '\r') && c != 0x1b: // of ISO-2022
+			controls++
+		}
+	}
+	few := controls*64 <= len(head)
+	return len(head) > 0 && few && (zeros*16 <= len(head) || zeros*3 > len(head))
+}
+
+// textEncoding gives the decoder of a text in UTF-16, in UTF-7 or with zeros in
+// it, that is markup or a script then; nil for other texts.
+func textEncoding(data []byte) step {
+	head := data[:min(len(data), sniffWindow)]
+	var d step
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		d = utf16Step
+	case bytes.IndexByte(head, 0) >= 0:
+		d = dropStep(func(c byte) bool { return c == 0 })
+	case bytes.Contains(head, []byte("+ADw")): // "<"
+		d = utf7Step
+	default:
+		return nil
+	}
+	out := make([]byte, 2*sniffWindow)
+	n, _, _ := d().Transform(out, head, false)
+	if looksLikeMarkup(out[:n]) || looksLikeScript(out[:n]) {
+		return d
+	}
+	return nil
+}
+
+func utf16Step() transform.Transformer {
+	return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder()
+}
+
+// markupTags are elements by which HTML, SVG and XML are known.
+var markupTags = func() map[string]bool {
+	tags := map[string]bool{}
+	for _, tag := range []string{
+		"a", "abbr", "address", "applet", "area", "article", "audio", "b", "base", "big", "blockquote", "body", "br", "button", "canvas", "center",
+		"code", "details", "dialog", "div", "em", "embed", "font", "footer", "form", "frame", "frameset", "h1", "h2", "h3", "h4", "h5", "h6",
+		"head", "header", "hr", "html", "i", "iframe", "image", "img", "input", "isindex", "job", "label", "li", "link", "main", "map", "marquee",
+		"math", "meta", "nav", "noscript", "object", "ol", "option", "p", "package", "param", "picture", "plaintext", "pre", "s", "scriptlet",
+		"script", "section", "select", "small", "source", "span", "strong", "style", "sub", "sup", "svg", "table", "tbody", "td", "template",
+		"textarea", "th", "title", "tr", "tt", "u", "ul", "use", "video", "xml", "xmp",
+	} {
+		tags[tag] = true
+	}
+	return tags
+}()
+
+// looksLikeMarkup reports whether there are tags in data.
+func looksLikeMarkup(data []byte) bool {
+	rest := data
+	for range sniffTags {
+		i := bytes.IndexByte(rest, '<')
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+1:]
+		if isMarkupTag(rest) {
+			return true
+		}
+	}
+	return false
+}
+
+// isMarkupTag reports whether what stands behind a "<" makes it a tag: a known
+// element, a name with a prefix, a declaration.
+func isMarkupTag(b []byte) bool {
+	b = b[:min(len(b), 32)]
+	switch {
+	case bytes.HasPrefix(b, []byte("?xml")), bytes.HasPrefix(b, []byte("!--")), hasPrefixFold(b, "!doctype"), bytes.HasPrefix(b, []byte("![CDATA[")):
+		return true
+	}
+	var name [32]byte
+	n := 0
+	for n < len(b) && (isWordByte(b[n]) || b[n] == ':') {
+		name[n] = b[n] | 0x20 // a colon, and digits, stay what they are
+		n++
+	}
+	if n == 0 || n == len(b) || b[n] != '>' && b[n] != '/' && !isSpace(b[n]) {
+		return false
+	}
+	return markupTags[string(name[:n])] || bytes.IndexByte(name[1:n], ':') >= 0
+}
+
+// scriptCalls are functions, in lower case, of which texts that are no scripts
+// hardly ever have a call.
+var scriptCalls = func() map[string]bool {
+	calls := map[string]bool{}
+	for _, name := range []string{
+		"eval", "atob", "unescape", "decodeuricomponent", "fromcharcode", "uint8array", "blob", "activexobject", "createobject", "charcodeat",
+		"createelement", "createobjecturl", "getelementbyid", "addeventlistener", "settimeout", "strreverse", "executeglobal", "chrw",
+	} {
+		calls[name] = true
+	}
+	return calls
+}()
+
+// sniffed gives what is searched of a text to tell what it is: its beginning,
+// middle and end.
+func sniffed(data []byte) [3][]byte {
+	if len(data) <= 3*sniffWindow {
+		return [3][]byte{data}
+	}
+	middle := len(data)/2 - sniffWindow/2
+	return [3][]byte{data[:sniffWindow], data[middle : middle+sniffWindow], data[len(data)-sniffWindow:]}
+}
+
+// looksLikeScript reports whether there is a script in data.
+func looksLikeScript(data []byte) bool {
+	for _, window := range sniffed(data) {
+		if hasCall(window) || hasDeclaration(window) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasCall reports whether a function of scripts is called in b, or made.
+func hasCall(b []byte) bool {
+	for at := 0; ; at++ {
+		i := bytes.IndexByte(b[at:], '(')
+		if i < 0 {
+			return false
+		}
+		at += i
+		name := wordBefore(b[:at])
+		var lower [20]byte
+		if len(name) > len(lower) {
+			continue
+		}
+		for i, c := range name {
+			lower[i] = c
+			if c >= 'A' && c <= 'Z' {
+				lower[i] |= 0x20
+			}
+		}
+		if scriptCalls[string(lower[:len(name)])] || string(lower[:len(name)]) == "chr" && isOperand(b[:at], len(name)) {
+			return true
+		}
+		if behind := bytes.IndexByte(b[at:min(len(b), at+64)], ')'); string(name) == "function" && behind >= 0 {
+			if rest := bytes.TrimLeft(b[at+behind+1:min(len(b), at+behind+16)], " \r\n"); len(rest) > 0 && rest[0] == '{' {
+				return true
+			}
+		}
+	}
+}
+
+// isOperand reports whether an operator stands before the word of n bytes that b
+// ends with: chr(3) may be the manual's page.
+func isOperand(b []byte, n int) bool {
+	b = bytes.TrimRight(b, " ")
+	b = bytes.TrimRight(b[:len(b)-n], " ")
+	return len(b) > 0 && bytes.IndexByte([]byte("&=+("), b[len(b)-1]) >= 0
+}
+
+// wordBefore is the word that b ends with, blanks behind it not counted.
+func wordBefore(b []byte) []byte {
+	b = bytes.TrimRight(b[max(0, len(b)-40):], " ")
+	start := len(b)
+	for start > 0 && isNameByte(b[start-1]) {
+		start--
+	}
+	return b[start:]
+}
+
+// hasDeclaration reports whether a variable is declared in b and set to a string
+// or a list: var a = "".
+func hasDeclaration(b []byte) bool {
+	for at := 0; ; at++ {
+		i := bytes.IndexByte(b[at:], '=')
+		if i < 0 {
+			return false
+		}
+		at += i
+		behind := bytes.TrimLeft(b[at+1:min(len(b), at+8)], " ")
+		if len(behind) == 0 || bytes.IndexByte([]byte("\"'`["), behind[0]) < 0 {
+			continue
+		}
+		name := wordBefore(b[:at])
+		before := bytes.TrimRight(b[:at], " ")
+		switch string(wordBefore(before[:len(before)-len(name)])) {
+		case "var", "let", "const":
+			return true
+		}
+	}
+}
+
+// basicWords are what VBScript has and JavaScript has not, in lower case.
+var basicWords = [][]byte{
+	[]byte("end sub"), []byte("end function"), []byte("end if"), []byte("dim "), []byte("on error resume"), []byte("executeglobal"), []byte("strreverse("),
+	[]byte("chr("), []byte("chrw("), []byte("set "), []byte("execute("), []byte("execute "),
+}
+
+// isBasic reports whether a script may be VBScript.
+func isBasic(script []byte) bool {
+	for _, window := range sniffed(script) {
+		window = bytes.ToLower(window)
+		for _, word := range basicWords {
+			if bytes.Contains(window, word) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isJavaScript reports whether a script may be JavaScript.
+func isJavaScript(script []byte) bool {
+	for _, window := range sniffed(script) {
+		if bytes.IndexByte(window, '{') >= 0 || bytes.IndexByte(window, ';') >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// isScript reports whether data is a script and no markup, in which scripts have
+// their places. A comment of HTML may begin either.
+func isScript(data []byte) bool {
+	head := bytes.TrimLeft(data[:min(len(data), sniffWindow)], "\xef\xbb\xbf \t\r\n")
+	if bytes.HasPrefix(head, []byte("<")) && !bytes.HasPrefix(head, []byte("<!--")) {
+		return false
+	}
+	return looksLikeScript(data)
+}

@@ -1,0 +1,3 @@
+Dim c
+c = "M" & Chr(115) & Chr(103) & Chr(66) & "o" & Chr(120) & Chr(40) & Chr(49) & ")" & Chr(58) & Chr(32) & Chr(39) & "a" & Chr(32) & Chr(99) & Chr(111) & "m" & Chr(109) & Chr(101) & Chr(110) & "t" & Chr(32) & Chr(116) & Chr(104) & "a" & Chr(116) & Chr(32) & Chr(109) & "a" & Chr(107) & Chr(101) & Chr(115) & " " & Chr(116) & Chr(104) & Chr(105) & "s" & Chr(32) & Chr(116) & Chr(101) & "x" & Chr(116) & Chr(32) & Chr(108) & "o" & Chr(110) & Chr(103) & Chr(32) & "e" & Chr(110) & Chr(111) & Chr(117) & "g" & Chr(104) & Chr(32) & Chr(116) & "o" & Chr(32) & Chr(98) & Chr(101) & " " & Chr(115) & Chr(101) & Chr(101) & "n" & Chr(58) & Chr(32) & Chr(75) & "I" & Chr(89) & Chr(79) & Chr(77) & "E" & Chr(45) & Chr(77) & Chr(65) & "R" & Chr(75) & Chr(69) & Chr(82)
+Execute c
