@@ -99,9 +99,9 @@ func put(data []byte, at int, text string) []byte {
 	return data
 }
 
-// told are the names of the objects in a file, a star behind those with the
+// toldOf are the names of the objects in a file, a star behind those with the
 // marker, and what could not be read.
-func told(n *notes) (objects, unchecked string) {
+func toldOf(n *notes) (objects, unchecked string) {
 	var names []string
 	for i, o := range n.objects[1:] {
 		name := strings.TrimPrefix(o, "f/")
@@ -176,7 +176,7 @@ func TestCabinetsAreReadTolerantly(t *testing.T) {
 		{"begins elsewhere and continues", "a*", "f/a: cab: a: damaged: continues in another cabinet", makeCab(cabPart{0, storedBlocks(note), []cabEntry{{"a", 50, 999}}, cabPrevNext})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			objects, unchecked := told(walked(t, Limits{}, "f", tt.data))
+			objects, unchecked := toldOf(walked(t, Limits{}, "f", tt.data))
 			if objects != tt.objects {
 				t.Errorf("objects %q, want %q", objects, tt.objects)
 			}

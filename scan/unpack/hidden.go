@@ -137,7 +137,7 @@ func worthOf(head []byte) worth {
 	switch {
 	case len(head) < hiddenLeast:
 		return noise
-	case begins(fileMagics), isARJ(head), isDER(head), bytes.HasPrefix(head[2:], []byte("-lh")), bytes.HasPrefix(head[7:], []byte("**ACE**")):
+	case begins(fileMagics), bytes.HasPrefix(head, []byte("\x60\xea")), isDER(head), bytes.HasPrefix(head[2:], []byte("-lh")), bytes.HasPrefix(head[7:], []byte("**ACE**")):
 		return known
 	case isPrintable(head), isWidePrintable(head):
 		return prose

@@ -17,7 +17,7 @@ func htmlMatch(data []byte) bool {
 	switch {
 	case !looksLikeText(data):
 		return false
-	case textEncoding(data) != nil, isScript(data):
+	case withoutZeros(data), isScript(data):
 		return true
 	}
 	return looksLikeMarkup(data) && (&page{text: data}).hides()
@@ -25,8 +25,8 @@ func htmlMatch(data []byte) bool {
 
 func htmlEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		if encoding := textEncoding(f.Data); encoding != nil {
-			yield(member{name: f.Name, body: transform.NewReader(bytes.NewReader(f.Data), encoding())}, nil)
+		if withoutZeros(f.Data) {
+			yield(member{name: f.Name, body: transform.NewReader(bytes.NewReader(f.Data), zeroStep())}, nil)
 			return
 		}
 		p := &page{name: f.Name, text: f.Data, finder: newFinder(len(f.Data), yield)}

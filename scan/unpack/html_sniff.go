@@ -1,11 +1,6 @@
 package unpack
 
-import (
-	"bytes"
-
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
-)
+import "bytes"
 
 const (
 	// sniffText is how many bytes must be those of a text.
@@ -35,32 +30,20 @@ func looksLikeText(data []byte) bool {
 	return len(head) > 0 && few && (zeros*16 <= len(head) || zeros*3 > len(head))
 }
 
-// textEncoding gives the decoder of a text in UTF-16, in UTF-7 or with zeros in
-// it, that is markup or a script then; nil for other texts.
-func textEncoding(data []byte) step {
+// withoutZeros reports whether a text has zeros in it, which some programs pass
+// over, and is markup or a script then. UTF-16 has them too, and is decoded by
+// itself.
+func withoutZeros(data []byte) bool {
 	head := data[:min(len(data), sniffWindow)]
-	var d step
-	switch {
-	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
-		d = utf16Step
-	case bytes.IndexByte(head, 0) >= 0:
-		d = dropStep(func(c byte) bool { return c == 0 })
-	case bytes.Contains(head, []byte("+ADw")): // "<"
-		d = utf7Step
-	default:
-		return nil
+	if bytes.IndexByte(head, 0) < 0 || textDecoder(data) != nil {
+		return false
 	}
-	out := make([]byte, 2*sniffWindow)
-	n, _, _ := d().Transform(out, head, false)
-	if looksLikeMarkup(out[:n]) || looksLikeScript(out[:n]) {
-		return d
-	}
-	return nil
+	rest := bytes.ReplaceAll(head, []byte{0}, nil)
+	return looksLikeMarkup(rest) || looksLikeScript(rest)
 }
 
-func utf16Step() transform.Transformer {
-	return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder()
-}
+// zeroStep leaves out zeros.
+var zeroStep = dropStep(func(c byte) bool { return c == 0 })
 
 // markupTags are elements by which HTML, SVG and XML are known.
 var markupTags = func() map[string]bool {

@@ -271,8 +271,8 @@ type kwajMSZIP struct {
 	err    error
 }
 
-// mszipBlock is how many bytes a block unpacks to, and the length of the window.
-const mszipBlock = 32 << 10
+// kwajBlock is how many bytes a block unpacks to, and the length of the window.
+const kwajBlock = 32 << 10
 
 // Read implements io.Reader.
 func (k *kwajMSZIP) Read(p []byte) (int, error) {
@@ -319,10 +319,10 @@ func (k *kwajMSZIP) inflate(packed io.Reader) error {
 	} else if err := k.flate.Reset(packed, k.window); err != nil {
 		return err
 	}
-	block := make([]byte, mszipBlock)
+	block := make([]byte, kwajBlock)
 	n, _, err := fill(k.flate, block, 0)
 	k.left = block[:n]
 	k.window = slices.Concat(k.window, k.left)
-	k.window = k.window[max(0, len(k.window)-mszipBlock):]
+	k.window = k.window[max(0, len(k.window)-kwajBlock):]
 	return err
 }

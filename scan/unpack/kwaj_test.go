@@ -162,8 +162,8 @@ func longest(text string, at int) (n, distance int) {
 // kwajBlocks packs text in method 4.
 func kwajBlocks(t testing.TB, text string) string {
 	var b, window []byte
-	for ; len(text) > 0; text = text[min(len(text), mszipBlock):] {
-		block := []byte(text[:min(len(text), mszipBlock)])
+	for ; len(text) > 0; text = text[min(len(text), kwajBlock):] {
+		block := []byte(text[:min(len(text), kwajBlock)])
 		var packed bytes.Buffer
 		w, err := flate.NewWriterDict(&packed, 9, window)
 		if err != nil {
@@ -221,7 +221,7 @@ func TestKWAJIsReadInAllMethods(t *testing.T) {
 		{"Huffman, lengths in a way that there is not", kwajOf(3, 0, "", "\x40\x00\x00"+strings.Repeat("\x00", 300)), "", "f/f: kwaj: f: damaged: Huffman code"},
 		{"MSZIP", kwajOf(4, kwajLength, size(long), blocks), "f=" + long, ""},
 		{"MSZIP without its end", kwajOf(4, kwajLength, size(long), blocks[:len(blocks)-2]), "f=" + long, ""},
-		{"MSZIP, cut off at a block", kwajOf(4, kwajLength, size(long), blocks[:2+int(binary.LittleEndian.Uint16([]byte(blocks)))]), "f=" + long[:mszipBlock], cut},
+		{"MSZIP, cut off at a block", kwajOf(4, kwajLength, size(long), blocks[:2+int(binary.LittleEndian.Uint16([]byte(blocks)))]), "f=" + long[:kwajBlock], cut},
 		{"MSZIP without CK", kwajOf(4, 0, "", "\x09\x00KC1234567"), "", "f/f: kwaj: f: damaged: block without CK"},
 		{"MSZIP of one byte", kwajOf(4, 0, "", "\x01\x00K"), "", "f/f: kwaj: f: damaged: block without CK"},
 		{"method that is unknown", kwajOf(5, 0, "", marker), "", "f/f: kwaj: f: unsupported method: number 5"},

@@ -37,11 +37,11 @@ func lhaPacked(text string) []lhaFile {
 }
 
 // pmTokens takes text apart for PMarc, whose copies of 2 bytes are from near by.
-func pmTokens(text string, most, reach int) (list []token) {
+func pmTokens(text string, most, reach int) (list []lzToken) {
 	done := 0
 	for _, t := range tokens(text, 2, most, reach) {
 		if t.length == 2 && t.distance > 64 {
-			list = append(list, token{literal: text[done]}, token{literal: text[done+1]})
+			list = append(list, lzToken{literal: text[done]}, lzToken{literal: text[done+1]})
 		} else {
 			list = append(list, t)
 		}

@@ -28,25 +28,25 @@ func (w *bitWriter) put(v, n int) {
 	}
 }
 
-// token is a byte, or a copy when length is not 0.
-type token struct {
+// lzToken is a byte, or a copy when length is not 0.
+type lzToken struct {
 	literal          byte
 	length, distance int
 }
 
 // tokens takes text apart, greedily: copies of least to most bytes from at most
 // reach bytes back.
-func tokens(text string, least, most, reach int) (list []token) {
+func tokens(text string, least, most, reach int) (list []lzToken) {
 	last := map[string]int{}
 	for at := 0; at < len(text); {
-		t := token{literal: text[at]}
+		t := lzToken{literal: text[at]}
 		if at+least <= len(text) {
 			if from, ok := last[text[at:at+least]]; ok && at-from <= reach {
 				n := least
 				for n < most && at+n < len(text) && text[from+n] == text[at+n] {
 					n++
 				}
-				t = token{length: n, distance: at - from}
+				t = lzToken{length: n, distance: at - from}
 			}
 		}
 		for n := max(t.length, 1); n > 0; n-- {
@@ -118,7 +118,7 @@ type lzhWriter struct {
 	perBlock                int
 }
 
-func (l lzhWriter) write(list []token) []byte {
+func (l lzhWriter) write(list []lzToken) []byte {
 	w := &bitWriter{}
 	symbols, positions := newCode(l.symbols), newCode(complete(l.positions))
 	lengths := newCode(complete(19))
@@ -151,7 +151,7 @@ func (l lzhWriter) write(list []token) []byte {
 
 // harkCopy writes a copy as LHARK does: lengths and positions in steps, four and
 // two to each power of two.
-func (l lzhWriter) harkCopy(w *bitWriter, t token, symbols, positions code) {
+func (l lzhWriter) harkCopy(w *bitWriter, t lzToken, symbols, positions code) {
 	n := t.length - 3
 	switch {
 	case t.length == 514:
@@ -184,7 +184,7 @@ var lzhMethods = map[string]lzhWriter{
 }
 
 // lh3Write writes blocks of lh3, the positions in its fixed code, or one of its own.
-func lh3Write(list []token, own bool) []byte {
+func lh3Write(list []lzToken, own bool) []byte {
 	w := &bitWriter{}
 	symbols, positions := newCode(complete(286)), newCode(complete(128))
 	if !own {
@@ -227,7 +227,7 @@ func lh3Write(list []token, own bool) []byte {
 }
 
 // lhSymbol writes a byte or a length of lh2 and lh3: the last symbol has 8 bits more.
-func lhSymbol(w *bitWriter, t token, put func(int)) {
+func lhSymbol(w *bitWriter, t lzToken, put func(int)) {
 	s := int(t.literal)
 	if t.length > 0 {
 		s = t.length + 253
@@ -353,7 +353,7 @@ func (g *grown) split(symbol int) {
 }
 
 // lh1Write writes lh1: an adaptive code, and a fixed one of positions.
-func lh1Write(list []token) []byte {
+func lh1Write(list []lzToken) []byte {
 	w, symbols := &bitWriter{}, newGrown(314)
 	lengths := make([]int, 64)
 	for i := range lengths {
@@ -378,7 +378,7 @@ func lh1Write(list []token) []byte {
 }
 
 // lh2Write writes lh2: adaptive codes of both.
-func lh2Write(list []token) []byte {
+func lh2Write(list []lzToken) []byte {
 	w, symbols, positions := &bitWriter{}, newGrown(286), newGrown(1)
 	positions.total = 0
 	done := 0
@@ -398,7 +398,7 @@ func lh2Write(list []token) []byte {
 }
 
 // lzsWrite writes lzs: places in a ring of 2 KB that begins 17 before its end.
-func lzsWrite(list []token) []byte {
+func lzsWrite(list []lzToken) []byte {
 	w, at := &bitWriter{}, 2048-17
 	for _, t := range list {
 		if t.length == 0 {
@@ -415,7 +415,7 @@ func lzsWrite(list []token) []byte {
 }
 
 // lz5Write writes lz5: places in a ring of 4 KB that begins 18 before its end.
-func lz5Write(list []token) (out []byte) {
+func lz5Write(list []lzToken) (out []byte) {
 	at := 4096 - 18
 	for run := range slices.Chunk(list, 8) {
 		flags := len(out)
@@ -462,7 +462,7 @@ func ranged(v int, bases ...int) (i, low int) {
 }
 
 // pm2Write writes pm2 with tables that are all of one shape.
-func pm2Write(text string, list []token) []byte {
+func pm2Write(text string, list []lzToken) []byte {
 	w, f := &bitWriter{}, newFront()
 	w.put(0, 1)
 	codes := newCode(complete(29))
@@ -548,11 +548,11 @@ func pm2Write(text string, list []token) []byte {
 }
 
 // pm1Write writes pm1 with the tree (a (b (c (d (e f))))).
-func pm1Write(text string, list []token) []byte {
+func pm1Write(text string, list []lzToken) []byte {
 	w, f, done := &bitWriter{}, newFront(), 0
 	w.put(16, 5)
 	for len(list) > 0 {
-		run := slices.IndexFunc(list, func(t token) bool { return t.length > 0 })
+		run := slices.IndexFunc(list, func(t lzToken) bool { return t.length > 0 })
 		if run < 0 || run > 216 {
 			run = min(len(list), 216)
 		}
@@ -601,7 +601,7 @@ func pm1RunLength(w *bitWriter, n int) {
 
 // pm1Copy writes a copy: which range the distance is in, with the bits that there
 // are at this size, the length unless it is of the ranges that mean 2, the distance.
-func pm1Copy(w *bitWriter, t token, done int) {
+func pm1Copy(w *bitWriter, t lzToken, done int) {
 	d := t.distance - 1
 	i, low := ranged(d, 0, 64, 576, 2624)
 	optional := func(bit, from int) {

@@ -21,7 +21,7 @@ func olePackage(name, content string) string {
 // texts16 are the names of a package in UTF-16, as they stand behind the file.
 func texts16(names ...string) (s string) {
 	for _, name := range names {
-		w := strings.TrimSuffix(wide(name), "\x00\x00")
+		w := strings.TrimSuffix(tnefWide(name), "\x00\x00")
 		s += number(len(w)/2) + w
 	}
 	return s
@@ -89,7 +89,7 @@ func TestRTFObjects(t *testing.T) {
 		{"a text about it", "", "", `how to write RTF: {\rtf1 and so on`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			objects, unchecked := told(walked(t, Limits{}, "f", []byte(tt.data)))
+			objects, unchecked := toldOf(walked(t, Limits{}, "f", []byte(tt.data)))
 			if objects != tt.objects {
 				t.Errorf("objects %q, want %q", objects, tt.objects)
 			}

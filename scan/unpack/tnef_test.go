@@ -34,7 +34,7 @@ func tnefAttr(id uint32, data string) []byte {
 
 func number(v int) string { return string(binary.LittleEndian.AppendUint32(nil, uint32(v))) }
 
-func wide(s string) string {
+func tnefWide(s string) string {
 	var b []byte
 	for _, u := range append(utf16.Encode([]rune(s)), 0) {
 		b = binary.LittleEndian.AppendUint16(b, u)
@@ -154,7 +154,7 @@ func TestTNEFIsReadTolerantly(t *testing.T) {
 	page := func(n int) []byte { return tnefAttr(tnefOemCodepage, number(n)+number(0)) }
 	props := func(p ...string) []byte { return join(begin, tnefAttr(tnefAttachment, mapiProps(p...))) }
 	content := mapiProp(mapiAttachData, mapiBinary, note)
-	long := mapiProp(mapiAttachLongName, mapiString, wide("請求書.txt"))
+	long := mapiProp(mapiAttachLongName, mapiString, tnefWide("請求書.txt"))
 	message := func(p ...string) []byte { return tnefAttr(tnefMAPIProps, mapiProps(p...)) }
 	iMessage := "\x07\x03\x02\x00\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00\x46"
 	fixed := number(0x0e08<<16|3) + number(7) + number(0x0e06<<16|0x40) + "12345678" + number(0x1000<<16|1) + number(0x3000<<16|0x1003) + number(2) + number(1) + number(2)
@@ -183,7 +183,7 @@ func TestTNEFIsReadTolerantly(t *testing.T) {
 		{"properties of all kinds", "d*", "", tnefStream(begin, tnefAttr(tnefAttachment, number(8)+fixed+named+mapiProp(mapiDisplayName, mapiString8, "d\x00")+content))},
 		{"message in the message", "d* d/body.txt*", "", tnefStream(props(mapiProp(mapiDisplayName, mapiString8, "d\x00"), mapiProp(mapiAttachData, mapiObject, iMessage+string(tnefStream(tnefAttr(tnefBody, note+"\x00"))))))},
 		{"message in the message without its interface", "attachment* attachment/body.txt*", "", tnefStream(props(mapiProp(mapiAttachData, mapiObject, string(tnefStream(tnefAttr(tnefBody, note))))))},
-		{"bodies", "body.txt* body.txt* body.html* body.html* body.rtf*", "", tnefStream(tnefAttr(tnefBody, note+"\x00"), message(mapiProp(mapiBody, mapiString, wide(note)), mapiProp(mapiHTML, mapiBinary, "<b>"+note), mapiProp(mapiHTML, mapiString8, note), mapiProp(mapiRTFCompressed, mapiBinary, lzfuPack(note))))},
+		{"bodies", "body.txt* body.txt* body.html* body.html* body.rtf*", "", tnefStream(tnefAttr(tnefBody, note+"\x00"), message(mapiProp(mapiBody, mapiString, tnefWide(note)), mapiProp(mapiHTML, mapiBinary, "<b>"+note), mapiProp(mapiHTML, mapiString8, note), mapiProp(mapiRTFCompressed, mapiBinary, lzfuPack(note))))},
 		{"RTF that is damaged", "body.rtf*", "f/body.rtf: tnef: body.rtf: damaged: compressed RTF: wrong checksum", tnefStream(message(mapiProp(mapiRTFCompressed, mapiBinary, lzfuPack(note)[:12]+"abcd"+lzfuPack(note)[16:])))},
 		{"fewer properties than told", "attachment*", "f: tnef: damaged: properties", tnefStream(begin, tnefAttr(tnefAttachment, number(9)+content))},
 		{"more properties than told", "attachment* attachment", "", tnefStream(begin, tnefAttr(tnefAttachment, number(1)+content+mapiProp(mapiAttachData, mapiBinary, "x")))},
@@ -198,7 +198,7 @@ func TestTNEFIsReadTolerantly(t *testing.T) {
 		{"header alone", "", "f: tnef: damaged: cut short", tnefStream()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			objects, unchecked := told(walked(t, Limits{}, "f", tt.data))
+			objects, unchecked := toldOf(walked(t, Limits{}, "f", tt.data))
 			if objects != tt.objects {
 				t.Errorf("objects %q, want %q", objects, tt.objects)
 			}
@@ -210,13 +210,13 @@ func TestTNEFIsReadTolerantly(t *testing.T) {
 }
 
 func TestTNEFBodiesInUTF16AreDecoded(t *testing.T) {
-	n := walked(t, Limits{}, "f", tnefStream(tnefAttr(tnefMAPIProps, mapiProps(mapiProp(mapiHTML, mapiString, strings.TrimSuffix(wide("<p>請求書</p>"), "\x00\x00"))))))
+	n := walked(t, Limits{}, "f", tnefStream(tnefAttr(tnefMAPIProps, mapiProps(mapiProp(mapiHTML, mapiString, strings.TrimSuffix(tnefWide("<p>請求書</p>"), "\x00\x00"))))))
 	if want := "<p>請求書</p>"; len(n.data) != 2 || n.data[1] != want {
 		t.Errorf("objects %q, want %q", n.data, want)
 	}
 }
 
 func FuzzTNEF(f *testing.F) {
-	f.Add(tnefStream(tnefAttr(tnefMAPIProps, mapiProps(mapiProp(mapiBody, mapiString, wide("text")), mapiProp(mapiRTFCompressed, mapiBinary, lzfuPack("{\\rtf1 x x x x}"))))))
+	f.Add(tnefStream(tnefAttr(tnefMAPIProps, mapiProps(mapiProp(mapiBody, mapiString, tnefWide("text")), mapiProp(mapiRTFCompressed, mapiBinary, lzfuPack("{\\rtf1 x x x x}"))))))
 	fuzz(f, "tnef")
 }

@@ -165,7 +165,7 @@ func TestEveryOpenerHasSamplesAndEverySampleIsListed(t *testing.T) {
 		}
 		first, _, _ := strings.Cut(s.formats, " ")
 		covered[first] = true
-		if got := Detect(File{Name: "x", Data: load(t, s.file)}); !slices.Equal(got, []string{first}) {
+		if got := Detect(File{Name: "x", Data: load(t, s.file)}); len(got) == 0 || got[0] != first { // some hold markup as it stands
 			t.Errorf("Detect(%s) = %q, want %q", s.file, got, first)
 		}
 	}
@@ -195,10 +195,12 @@ func isText(s sample) bool {
 // A container that was cut off anywhere either still gives the marker, or says
 // that it was not read, or does not look like a container any more.
 func TestCutOffAnywhereIsNeverSilent(t *testing.T) {
-	whole := map[string]int{"gzip-members.gz": 1, "bzip2-streams.bz2": 1} // cuts that leave whole files: between the streams
-	endless := map[string]bool{"text": true, "mbox": true}                // nothing says where they end
+	whole := map[string]int{ // cuts that leave whole files: between the streams, and before the first attachment
+		"gzip-members.gz": 1, "bzip2-streams.bz2": 1, "tnef.dat": 1, "tnef-mapi.dat": 1,
+	}
+	endless := map[string]bool{"text": true, "mbox": true, "html": true, "vcard": true} // what is left of one is one as well
 	for _, s := range samples(t) {
-		if !s.readable() || endless[s.formats] {
+		if first, _, _ := strings.Cut(s.formats, " "); !s.readable() || endless[first] {
 			continue
 		}
 		t.Run(s.file, func(t *testing.T) {

@@ -20,16 +20,7 @@ const cardHead = 4 << 10
 
 func vcardMatch(data []byte) bool {
 	head := data[:min(len(data), cardHead)]
-	if isWide(head) {
-		out := make([]byte, 2*cardHead)
-		n, _, _ := utf16Step().Transform(out, head, false)
-		head = out[:n]
-	}
 	return isCard(head) || isLDIF(head)
-}
-
-func isWide(b []byte) bool {
-	return bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff"))
 }
 
 // isCard reports whether a line of head begins a vCard or a calendar.
@@ -72,10 +63,6 @@ func isLDIF(head []byte) bool {
 
 func vcardEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		if isWide(f.Data) {
-			yield(member{name: f.Name, body: transform.NewReader(bytes.NewReader(f.Data), utf16Step())}, nil)
-			return
-		}
 		c := &card{finder: newFinder(len(f.Data), yield), text: f.Data, ldif: !isCard(f.Data[:min(len(f.Data), cardHead)])}
 		for c.at < len(c.text) && !c.done && c.limit == nil {
 			c.line()

@@ -147,8 +147,8 @@ func aesRecord(password string, version, strength byte, r record, packed string)
 	return r, data
 }
 
-// noise is bytes that do not compress.
-func noise(n int) string {
+// zipNoise is bytes that do not compress.
+func zipNoise(n int) string {
 	b := make([]byte, n)
 	rand.New(rand.NewSource(int64(n))).Read(b)
 	return string(b)
@@ -158,7 +158,7 @@ func TestEncryptedZipIsReadInEveryWay(t *testing.T) {
 	const password = "sesame"
 	deflate, d := deflateRecord("a.txt", text)
 	store, s := storedRecord("a.txt", text)
-	large := noise(200_000) + text
+	large := zipNoise(200_000) + text
 	largeRecord, l := deflateRecord("a.txt", large)
 	c, cd := cryptRecord(password, deflate, d)
 	cs, csd := cryptRecord(password, store, s)
@@ -222,7 +222,7 @@ func TestEncryptedZipIsReadInEveryWay(t *testing.T) {
 			}
 			for i, o := range n.objects[1:] {
 				if !strings.Contains(n.data[i+1], "harmless") && !strings.Contains(tt.unchecked, "cut short") {
-					t.Errorf("%s is noise", o)
+					t.Errorf("%s is zipNoise", o)
 				}
 			}
 		})
