@@ -3,13 +3,10 @@ package unpack
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"strings"
-
-	"github.com/klauspost/compress/zlib"
 )
 
 // armourDashes stand around the first and the last line of bytes that are
@@ -50,12 +47,16 @@ func armours(data []byte, labels ...string) iter.Seq[armour] {
 func isBinary(head []byte) bool {
 	n := 0
 	for _, c := range head {
-		if c < '\t' || c > '\r' && c < ' ' && c != 0x1b { // ISO-2022-JP has escapes
+		if isControl(c) {
 			n++
 		}
 	}
 	return n > len(head)/20
 }
+
+// isControl reports whether c is a control character that texts do not have.
+// Those in ISO-2022-JP have escapes.
+func isControl(c byte) bool { return c < '\t' || c > '\r' && c < ' ' && c != 0x1b }
 
 // armourBody gives what is behind the rest of an armour's first line.
 func armourBody(rest []byte, labels []string) (armour, bool) {
@@ -101,8 +102,8 @@ func (a armour) withoutFields() []byte {
 	rest := []byte(a)
 	for range maxArmourFields {
 		rest = bytes.TrimLeft(rest, " \t\r\n>")
-		if len(rest) > 0 && rest[0] == '<' {
-			rest = rest[htmlTag(rest):]
+		if len(rest) > 0 && (rest[0] == '<' || rest[0] == '&') {
+			rest = rest[htmlMarkup(rest):]
 			continue
 		}
 		line := rest[:min(len(rest), maxArmourField)]
@@ -145,8 +146,8 @@ func (t *armourText) Read(p []byte) (n int, err error) {
 			n++
 		case c == '=', bytes.HasPrefix(t.text, []byte(armourDashes)):
 			t.end = true // padding, a checksum, the last line
-		case c == '<':
-			t.text = t.text[htmlTag(t.text):]
+		case c == '<' || c == '&':
+			t.text = t.text[htmlMarkup(t.text):]
 			continue
 		}
 		t.text = t.text[1:]
@@ -160,62 +161,15 @@ func (t *armourText) Read(p []byte) (n int, err error) {
 	return 0, fmt.Errorf("%w: armour without an end", ErrDamaged)
 }
 
-// htmlTag is the length of the tag with which text begins, or of its '<' alone.
-func htmlTag(text []byte) int {
-	if i := bytes.IndexByte(text[:min(len(text), 1024)], '>'); i > 0 && strings.IndexByte(" \r\n", text[1]) < 0 {
+// htmlMarkup is the length of the tag, or of the character reference, with which
+// text begins, or of its first character alone.
+func htmlMarkup(text []byte) int {
+	end, most := byte('>'), 1024
+	if text[0] == '&' {
+		end, most = ';', 10
+	}
+	if i := bytes.IndexByte(text[:min(len(text), most)], end); i > 0 && strings.IndexByte(" \r\n", text[1]) < 0 {
 		return i + 1
 	}
 	return 1
-}
-
-// entityHead is how much of a member is read to tell whether it is a MIME entity.
-const entityHead = 64 << 10
-
-// entityName gives the name for what S/MIME or PGP/MIME has in it: a mail program
-// reads it as a MIME entity, by one field of its header alone if need be.
-func entityName(name string, head []byte) string {
-	const field = "content-"
-	for line := range bytes.Lines(head) {
-		if len(line) > len(field) && strings.EqualFold(string(line[:len(field)]), field) && !strings.HasSuffix(strings.ToLower(name), ".eml") {
-			return name + ".eml"
-		}
-	}
-	return name
-}
-
-// lateReader is a reader that is made when it is first read.
-type lateReader struct {
-	open func() (io.Reader, error)
-	r    io.Reader
-}
-
-// Read implements io.Reader.
-func (o *lateReader) Read(p []byte) (n int, err error) {
-	if o.r == nil {
-		if o.r, err = o.open(); err == io.EOF {
-			return 0, errCutShort
-		} else if err != nil {
-			return 0, unpacking(err)
-		}
-	}
-	n, err = o.r.Read(p)
-	return n, unpacking(err)
-}
-
-// unpacking is the error of what reads compressed bytes.
-func unpacking(err error) error {
-	switch {
-	case err == nil || err == io.EOF:
-		return err
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errCutShort
-	case errors.Is(err, ErrDamaged), errors.Is(err, ErrLimit):
-		return err
-	}
-	return fmt.Errorf("%w: %v", ErrDamaged, err)
-}
-
-// inflated unpacks zlib's format (RFC 1950).
-func inflated(packed io.Reader) io.Reader {
-	return &lateReader{open: func() (io.Reader, error) { return zlib.NewReader(packed) }}
 }

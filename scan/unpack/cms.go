@@ -2,11 +2,15 @@ package unpack
 
 import (
 	"bytes"
+	"compress/bzip2"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"strings"
+
+	"github.com/klauspost/compress/zlib"
 )
 
 // cmsOpener opens what S/MIME is made of: the Cryptographic Message Syntax (RFC
@@ -127,10 +131,9 @@ func cmsEntries(f File) iter.Seq2[member, error] {
 type cmsReader struct {
 	data  []byte
 	name  string // of the members
+	head  entityHead
 	yield func(member, error) bool
 	done  bool // nobody wants more
-
-	buffer []byte // of head
 }
 
 // cmsInfo is a ContentInfo or an EncapsulatedContentInfo: what type the content
@@ -284,7 +287,7 @@ func (c *cmsReader) octets(info cmsInfo, compressed bool) {
 		packed := open
 		open = func() io.Reader { return inflated(packed()) }
 	}
-	head := c.head(open())
+	head := c.head.of(open())
 	m := member{name: entityName(c.name, head)}
 	kind := cmsKindOf(info.oid)
 	piece, whole := info.content.onePiece(c.data)
@@ -298,15 +301,6 @@ func (c *cmsReader) octets(info cmsInfo, compressed bool) {
 		m.body = open()
 	}
 	c.emit(m, nil)
-}
-
-// head reads how a member begins.
-func (c *cmsReader) head(r io.Reader) []byte {
-	if c.buffer == nil {
-		c.buffer = make([]byte, entityHead)
-	}
-	n, _, _ := fill(r, c.buffer, 0)
-	return c.buffer[:n]
 }
 
 // raw hands out an element as it is, header and all.
@@ -325,4 +319,68 @@ func (c *cmsReader) emit(m member, err error) {
 	if !c.done {
 		c.done = !c.yield(m, err)
 	}
+}
+
+// entityHead holds how a member begins, to tell whether it is a MIME entity.
+type entityHead struct{ buffer []byte }
+
+// of reads it. It is good until the next one is read.
+func (h *entityHead) of(r io.Reader) []byte {
+	if h.buffer == nil {
+		h.buffer = make([]byte, 64<<10)
+	}
+	n, _, _ := fill(r, h.buffer, 0)
+	return h.buffer[:n]
+}
+
+// entityName gives the name for what S/MIME or PGP/MIME has in it: a mail program
+// reads it as a MIME entity, by one field of its header alone if need be.
+func entityName(name string, head []byte) string {
+	const field = "content-"
+	for line := range bytes.Lines(head) {
+		if len(line) > len(field) && strings.EqualFold(string(line[:len(field)]), field) && !strings.HasSuffix(strings.ToLower(name), ".eml") {
+			return name + ".eml"
+		}
+	}
+	return name
+}
+
+// lateReader is a reader that is made when it is first read.
+type lateReader struct {
+	open func() (io.Reader, error)
+	r    io.Reader
+}
+
+// Read implements io.Reader.
+func (o *lateReader) Read(p []byte) (n int, err error) {
+	if o.r == nil {
+		if o.r, err = o.open(); err == io.EOF {
+			return 0, errCutShort
+		} else if err != nil {
+			return 0, unpacking(err)
+		}
+	}
+	n, err = o.r.Read(p)
+	return n, unpacking(err)
+}
+
+// unpacking is the error of what reads compressed bytes.
+func unpacking(err error) error {
+	var invalid bzip2.StructuralError
+	switch {
+	case err == nil || err == io.EOF:
+		return err
+	case errors.As(err, &invalid) && invalid == "bad magic value in continuation file":
+		return io.EOF // of bzip2; something else is behind it
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errCutShort
+	case errors.Is(err, ErrDamaged), errors.Is(err, ErrLimit):
+		return err
+	}
+	return fmt.Errorf("%w: %v", ErrDamaged, err)
+}
+
+// inflated unpacks zlib's format (RFC 1950).
+func inflated(packed io.Reader) io.Reader {
+	return &lateReader{open: func() (io.Reader, error) { return zlib.NewReader(packed) }}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/base64"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -248,7 +247,7 @@ func benchmarkMatch(b *testing.B, match func([]byte) bool) {
 			b.SetBytes(int64(len(bytes)))
 			for b.Loop() {
 				if match(bytes) {
-					b.Fatal(fmt.Sprintf("%s matches", data.name))
+					b.Fatalf("%s matches", data.name)
 				}
 			}
 		})

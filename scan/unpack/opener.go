@@ -33,6 +33,7 @@ var openers = [...]opener{
 	rtfOpener,
 	htmlOpener,
 	vcardOpener,
+	pgpOpener,
 	closedOpener,
 }
 
