@@ -2,6 +2,7 @@ package unpack
 
 import (
 	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"encoding/base64"
 	"errors"
@@ -103,6 +104,7 @@ func cmsEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
 		c := &cmsReader{data: f.Data, yield: yield}
 		c.name = nameLess(f.Name, ".p7m", "", ".p7s", "", ".p7c", "", ".p7b", "", ".p7z", "", ".p7", "", ".cms", "", ".pem", "", ".der", "", ".b64", "")
+		c.name = cmp.Or(c.name, noName)
 		if isCMS(bareBase64(f.Data)) {
 			c.emit(member{name: c.name, body: bareReader(f.Data)}, nil)
 		}
@@ -320,6 +322,9 @@ func (c *cmsReader) emit(m member, err error) {
 		c.done = !c.yield(m, err)
 	}
 }
+
+// noName is what is in a text or a body that goes by no name.
+const noName = "message"
 
 // entityHead holds how a member begins, to tell whether it is a MIME entity.
 type entityHead struct{ buffer []byte }

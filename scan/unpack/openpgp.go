@@ -2,6 +2,7 @@ package unpack
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"iter"
@@ -38,7 +39,7 @@ const pgpDeclared = "\xca\x03PGP"
 func pgpEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
 		r := &pgpReader{file: f, data: f.Data, yield: yield}
-		r.name = nameLess(f.Name, ".gpg", "", ".pgp", "", ".asc", "")
+		r.name = cmp.Or(nameLess(f.Name, ".gpg", "", ".pgp", "", ".asc", ""), noName)
 		declared := bytes.HasPrefix(f.Data, []byte(pgpDeclared))
 		for !r.done && isPGPMessage(r.data, declared) {
 			r.message()
