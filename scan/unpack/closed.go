@@ -25,7 +25,6 @@ var signatures = []struct {
 	{"lzip", 0, "LZIP\x01"},
 	{"ace", 7, "**ACE**"},
 	{"amg", 0, "\xad6\""},
-	{"compress", 0, "\x1f\x9d\x90"}, // 16 bits, in blocks: what the program writes
 }
 
 // closedFormat names the closed format that data is in; "" when it is in none.

@@ -18,6 +18,7 @@ var openers = [...]opener{
 	tarOpener,
 	mboxOpener,
 	charsetOpener,
+	compressOpener,
 	yencOpener,
 	binhexOpener,
 	macbinaryOpener,
