@@ -175,8 +175,9 @@ type arjReader struct {
 
 	window   lzWindow
 	restarts int
-	whole    bool  // the member last read is right
-	read     int64 // compressed bytes, in all
+	whole    bool   // the member last read is right
+	read     int64  // compressed bytes, in all
+	known    string // the password that fitted last
 }
 
 func arjEntries(f File) iter.Seq2[member, error] {
@@ -258,7 +259,7 @@ func (r *arjReader) member(h *arjHeader) {
 	}
 	packed := r.data[h.body:]
 	packed = packed[:min(int64(len(packed)), h.packed)]
-	if r.read += int64(len(packed)); r.read > lhaOverlap*int64(len(r.data)) {
+	if r.read += int64(len(packed)); r.read > lzOverlap*int64(len(r.data)) {
 		r.emit(member{}, &LimitError{"overlap"})
 		return
 	}
@@ -285,9 +286,10 @@ func (r *arjReader) member(h *arjHeader) {
 	r.emit(m, nil)
 }
 
-// key finds what a garbled member's bytes were changed with; nothing when the flag lies.
+// key finds what a garbled member's bytes were changed with; nothing when the flag
+// lies.
 func (r *arjReader) key(h *arjHeader, packed []byte) (key []byte, ok bool) {
-	if r.fits(h, packed, nil) {
+	if r.fits(h, packed, nil, false) {
 		return nil, true
 	}
 	for p := range r.file.passwords() {
@@ -295,7 +297,8 @@ func (r *arjReader) key(h *arjHeader, packed []byte) (key []byte, ok bool) {
 		for i := range key {
 			key[i] += h.modifier
 		}
-		if len(key) > 0 && r.fits(h, packed, key) {
+		if len(key) > 0 && r.fits(h, packed, key, p == r.known) {
+			r.known = p
 			r.file.opened(p)
 			return key, true
 		}
@@ -303,18 +306,24 @@ func (r *arjReader) key(h *arjHeader, packed []byte) (key []byte, ok bool) {
 	return nil, false
 }
 
-// arjTrial is how many bytes are unpacked to see whether a password fits. Wrong
-// ones hardly get that far: the tables of codes do not come out.
-const arjTrial = 64 << 20
+// arjTrial bounds, for each byte of a member, how many are unpacked of it to see
+// whether a key fits.
+const arjTrial = 64
 
-// fits reports whether a member comes out right with a key.
-func (r *arjReader) fits(h *arjHeader, packed, key []byte) bool {
+// fits reports whether a member comes out right with a key. One that unpacks to
+// more than is tried fits when the key has been the right one for another member:
+// a wrong key is noticed within a few bytes, but for one in some hundreds.
+func (r *arjReader) fits(h *arjHeader, packed, key []byte, known bool) bool {
+	most := arjTrial * int64(len(packed)+1<<10)
 	sum := crc32.NewIEEE()
-	n, err := io.Copy(sum, io.LimitReader(r.unpacker(h, packed, key), arjTrial))
-	if err != nil {
+	n, err := io.Copy(sum, io.LimitReader(r.unpacker(h, packed, key), most))
+	switch {
+	case err != nil:
 		return false
+	case n == most && sum.Sum32() != h.crc:
+		return known
 	}
-	return n == arjTrial && h.method != arjStored || sum.Sum32() == h.crc
+	return sum.Sum32() == h.crc
 }
 
 // unpacker unpacks a member's bytes.

@@ -13,9 +13,6 @@ import (
 // behind a program or other data.
 var lhaOpener = opener{name: "lha", match: lhaMatch, entries: lhaEntries}
 
-// lhaOverlap bounds how often the bytes of an archive are read, on average.
-const lhaOverlap = 8
-
 // lhaReader reads one object.
 type lhaReader struct {
 	searcher lhaSearcher
@@ -99,7 +96,7 @@ func (r *lhaReader) member(h *lhaHeader) {
 	}
 	packed := r.data[h.body:]
 	packed = packed[:min(int64(len(packed)), h.packed)]
-	if r.read += int64(len(packed)); r.read > lhaOverlap*int64(len(r.data)) {
+	if r.read += int64(len(packed)); r.read > lzOverlap*int64(len(r.data)) {
 		r.emit(member{}, &LimitError{"overlap"})
 		return
 	}
@@ -115,7 +112,10 @@ func (r *lhaReader) member(h *lhaHeader) {
 			r.unpack(m, h, packed, method)
 		}
 	default:
-		r.unpack(m, h, packed, method)
+		d, ok := r.unpack(m, h, packed, method).(*lzhDecoder)
+		if ok && d.metEmpty && !r.whole {
+			r.unpack(m, h, packed, method.withEmptyBlocks())
+		}
 	}
 }
 
@@ -151,16 +151,12 @@ func (h *lhaHeader) check(crc uint16) error {
 }
 
 // unpack hands out bytes that are compressed.
-func (r *lhaReader) unpack(m member, h *lhaHeader, packed []byte, method lhaMethod) {
-	bits := &bitReader{data: packed}
+func (r *lhaReader) unpack(m member, h *lhaHeader, packed []byte, method lhaMethod) lzDecoder {
 	r.window.reset(method.reach, method.blank)
-	decoder, err := method.open(bits, &r.window)
-	if err != nil {
-		r.emit(m, err)
-		return
-	}
+	decoder := method.open(&bitReader{data: packed}, &r.window)
 	m.body = &lhaBody{r: r, h: h, lz: lzReader{window: &r.window, decoder: decoder, left: h.size}}
 	r.emit(m, nil)
+	return decoder
 }
 
 // lhaBody unpacks a member and checks it at its end.
@@ -214,66 +210,58 @@ type lhaMethod struct {
 	stored bool
 	reach  int  // how far back copies go
 	blank  byte // what stands before the first byte
-	open   func(*bitReader, *lzWindow) (lzDecoder, error)
+	open   func(*bitReader, *lzWindow) lzDecoder
 }
 
-// lhaMethodOf gives the method of a name. Of lh4 to lhx the window may be larger
+// lhaMethods are those that are compressed. Of lh4 to lhx the window may be larger
 // than the format's: all that a position's bits can say is in reach.
+var lhaMethods = map[string]lhaMethod{
+	"-lh1-": {reach: 4 << 10, blank: ' ', open: openLH1},
+	"-lZ1-": {reach: 4 << 10, blank: ' ', open: openLH1},
+	"-lh2-": {reach: 8 << 10, blank: ' ', open: func(b *bitReader, _ *lzWindow) lzDecoder { return &lhDecoder{b, newLH2()} }},
+	"-lh3-": {reach: 8 << 10, blank: ' ', open: func(b *bitReader, _ *lzWindow) lzDecoder { return &lhDecoder{b, newLH3()} }},
+	"-lh4-": lzhMethod(16<<10, 4),
+	"-lh5-": lzhMethod(16<<10, 4),
+	"-lZ5-": lzhMethod(16<<10, 4),
+	"-lh6-": lzhMethod(64<<10, 5),
+	"-lh7-": lzhMethod(64<<10, 5),
+	"-lhx-": lzhMethod(1<<20, 5),
+	"-lzs-": {reach: lzsRing.size, blank: ' ', open: func(b *bitReader, _ *lzWindow) lzDecoder { return lzs{b} }},
+	"-lz5-": {reach: lz5Ring.size, open: func(b *bitReader, w *lzWindow) lzDecoder { lz5History(w); return &lz5{bits: b} }},
+	"-pm1-": {reach: 16 << 10, open: func(b *bitReader, _ *lzWindow) lzDecoder { return newPM1(b) }},
+	"-pm2-": {reach: 8 << 10, blank: ' ', open: func(b *bitReader, _ *lzWindow) lzDecoder { return newPM2(b) }},
+}
+
+// lharkMethod is what LHARK calls lh7.
+var lharkMethod = lhaMethod{reach: 64 << 10, blank: ' ', open: func(b *bitReader, _ *lzWindow) lzDecoder { return newLHARK(b) }}
+
+func openLH1(b *bitReader, _ *lzWindow) lzDecoder { return &lhDecoder{b, newLH1()} }
+
+// lzhMethod is one with blocks of static codes.
+func lzhMethod(reach, positionBits int) lhaMethod {
+	return lhaMethod{reach: reach, blank: ' ', open: func(b *bitReader, _ *lzWindow) lzDecoder { return newLZH(b, positionBits) }}
+}
+
+// withEmptyBlocks is the method as programs read it that take a block of 0 codes
+// for an empty one.
+func (m lhaMethod) withEmptyBlocks() lhaMethod {
+	open := m.open
+	m.open = func(b *bitReader, w *lzWindow) lzDecoder {
+		d := open(b, w)
+		d.(*lzhDecoder).empty = true
+		return d
+	}
+	return m
+}
+
+// lhaMethodOf gives the method of a name.
 func lhaMethodOf(name string) lhaMethod {
 	switch name {
 	case "-lh0-", "-lz4-", "-pm0-", "-lhd-", "-lZ0-":
 		return lhaMethod{stored: true}
-	case "-lh1-", "-lZ1-":
-		return lhaMethod{reach: 4 << 10, blank: ' ', open: func(b *bitReader, _ *lzWindow) (lzDecoder, error) {
-			codes, err := newLH1()
-			return &lhDecoder{b, codes}, err
-		}}
-	case "-lh2-":
-		return lhaMethod{reach: 8 << 10, blank: ' ', open: func(b *bitReader, _ *lzWindow) (lzDecoder, error) {
-			return &lhDecoder{b, newLH2()}, nil
-		}}
-	case "-lh3-":
-		return lhaMethod{reach: 8 << 10, blank: ' ', open: func(b *bitReader, _ *lzWindow) (lzDecoder, error) {
-			return &lhDecoder{b, newLH3()}, nil
-		}}
-	case "-lh4-", "-lh5-", "-lZ5-":
-		return lzhMethod(16<<10, 4)
-	case "-lh6-", "-lh7-":
-		return lzhMethod(64<<10, 5)
-	case "-lhx-":
-		return lzhMethod(1<<20, 5)
-	case "-lzs-":
-		return lhaMethod{reach: lzsRing.size, blank: ' ', open: func(b *bitReader, _ *lzWindow) (lzDecoder, error) {
-			return lzs{b}, nil
-		}}
-	case "-lz5-":
-		return lhaMethod{reach: lz5Ring.size, open: func(b *bitReader, w *lzWindow) (lzDecoder, error) {
-			lz5History(w)
-			return &lz5{bits: b}, nil
-		}}
-	case "-pm1-":
-		return lhaMethod{reach: 16 << 10, open: func(b *bitReader, _ *lzWindow) (lzDecoder, error) {
-			return newPM1(b), nil
-		}}
-	case "-pm2-":
-		return lhaMethod{reach: 8 << 10, blank: ' ', open: func(b *bitReader, _ *lzWindow) (lzDecoder, error) {
-			return newPM2(b), nil
-		}}
 	}
-	return lhaMethod{}
+	return lhaMethods[name]
 }
-
-// lzhMethod is one with blocks of static codes.
-func lzhMethod(reach, positionBits int) lhaMethod {
-	return lhaMethod{reach: reach, blank: ' ', open: func(b *bitReader, _ *lzWindow) (lzDecoder, error) {
-		return newLZH(b, positionBits), nil
-	}}
-}
-
-// lharkMethod is what LHARK calls lh7.
-var lharkMethod = lhaMethod{reach: 64 << 10, blank: ' ', open: func(b *bitReader, _ *lzWindow) (lzDecoder, error) {
-	return newLHARK(b), nil
-}}
 
 func lhaKnown(name string) bool {
 	m := lhaMethodOf(name)

@@ -168,6 +168,17 @@ func (t *adaptive) halve() {
 // adaptiveLimit is the count at which trees are built anew.
 const adaptiveLimit = 0x8000
 
+// symbol takes a symbol and counts it. The root's own count is that of all.
+func (t *adaptive) symbol(b *bitReader) int {
+	s := t.next(b)
+	if t.freq[0] >= adaptiveLimit {
+		t.halve()
+	}
+	t.freq[0]++
+	t.met(s)
+	return s
+}
+
 // lh1 has an adaptive tree for symbols, and for positions a code that is always
 // the same.
 type lh1 struct {
@@ -175,10 +186,11 @@ type lh1 struct {
 	positions huffman
 }
 
-func newLH1() (*lh1, error) {
-	c := &lh1{symbols: newAdaptive(256 + 60 - lhShortest + 1)}
+func newLH1() *lh1 {
+	c := &lh1{symbols: newAdaptive(256 + 60 - lhShortest + 1)} // lengths up to 60
 	c.positions.init(8)
-	return c, c.positions.build(steps(64, 3, 1, 4, 12, 24, 48))
+	_ = c.positions.build(steps(64, 3, 1, 4, 12, 24, 48)) // as many codes as there can be: no error
+	return c
 }
 
 // steps gives n lengths of codes: the first, and one more from each of the given
@@ -195,20 +207,7 @@ func steps(n int, length byte, longer ...int) []byte {
 	return lengths
 }
 
-func (c *lh1) symbol(b *bitReader) (int, error) {
-	return c.symbols.symbol(b), nil
-}
-
-// symbol takes a symbol and counts it. The root's own count is that of all.
-func (t *adaptive) symbol(b *bitReader) int {
-	s := t.next(b)
-	if t.freq[0] >= adaptiveLimit {
-		t.halve()
-	}
-	t.freq[0]++
-	t.met(s)
-	return s
-}
+func (c *lh1) symbol(b *bitReader) (int, error) { return c.symbols.symbol(b), nil }
 
 func (c *lh1) position(b *bitReader, _ int64) (int, error) { return c.positions.next(b), nil }
 

@@ -327,7 +327,8 @@ func (s *lhaSearcher) from(at, end int) (int, bool) {
 		if i < 0 {
 			return 0, false
 		}
-		if at += i; isLHAHeader(s.data, at) && s.right(at) {
+		at += i
+		if s.data[at+6] == '-' && isLHAHeader(s.data, at) && s.right(at) {
 			return at, true
 		}
 	}

@@ -132,8 +132,10 @@ type lzhDecoder struct {
 	bits         *bitReader
 	positionBits int  // of the number of position codes
 	lhark        bool // LHARK's way to write lengths and positions
+	empty        bool // a block of 0 codes has none
 
-	left      int // codes that the block still has
+	left      int  // codes that the block still has
+	metEmpty  bool // there was a block of 0 codes
 	codes     huffman
 	positions huffman // in front of a block: of the lengths of codes
 	lengths   [1 << 9]byte
@@ -174,8 +176,14 @@ func (d *lzhDecoder) decode(w *lzWindow, upTo int) error {
 // tables.
 func (d *lzhDecoder) block() error {
 	d.left = d.bits.take(16)
+	if d.bits.behind() > 0 {
+		return errLZEnd
+	}
 	if d.left == 0 {
-		d.left = 1 << 16 // so the counter of LHA, which has 16 bits, has it
+		d.metEmpty = true
+		if !d.empty {
+			d.left = 1 << 16 // what the counter of LHA makes of it, which has 16 bits
+		}
 	}
 	if err := d.readLengths(&d.positions, 5, 3); err != nil {
 		return err

@@ -1,6 +1,9 @@
 package unpack
 
-import "bytes"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // The methods of PMarc, pm1 and pm2. Bytes are written as how long ago they were
 // met last.
@@ -283,33 +286,29 @@ func (d *pm2) code(w *lzWindow) error {
 }
 
 // tables reads the tables that follow at the present size, and says when the next
-// ones do.
+// ones do: at 1, 2, 4 and 8 KB, and every 4 KB from there. From 4 KB on a bit tells
+// whether the codes change too; behind that size positions only do with them.
 func (d *pm2) tables() error {
+	const step = 4 << 10
 	at := d.next
-	positions := pm2Positions
-	switch at {
-	case 0:
-		positions, d.next = 5, 1<<10
-	case 1 << 10:
-		positions, d.next = 6, 2<<10
-	case 2 << 10:
-		positions, d.next = 7, 4<<10
+	switch {
+	case at == 0:
+		d.next = 1 << 10
+	case at < step:
+		d.next *= 2
 	default:
-		d.next += 4 << 10
-		again := d.bits.take(1) == 1
-		if !again && at > 4<<10 {
-			return nil
-		}
-		if !again {
-			return d.readPositions(positions)
-		}
+		d.next += step
 	}
-	if at == 0 || at >= 4<<10 {
+	codes := at == 0 || at >= step && d.bits.take(1) == 1
+	if codes {
 		if err := d.readCodes(); err != nil {
 			return err
 		}
 	}
-	return d.readPositions(positions)
+	if !codes && at > step {
+		return nil
+	}
+	return d.readPositions(min(5+bits.Len64(uint64(at)>>10), pm2Positions))
 }
 
 func (d *pm2) readCodes() error {

@@ -224,6 +224,14 @@ func TestLHAIsReadTolerantly(t *testing.T) {
 		{"level 1, no room for extended headers", "", "f: lha: damaged: header", change(lhaFile{method: "-lh0-", level: 1, name: "a", extra: []string{"\x01b"}}, func(f *lhaFile) { f.skip = -1 })},
 		{"level 2, header cut off", "", "f: lha: damaged: cut short", lhaFile{method: "-lh0-", level: 2, extra: []string{"\x01a"}}.write()[:27]},
 		{"level 3 of another word size", "", "f: lha: damaged: header", join([]byte("\x08\x00"), lhaFile{method: "-lh0-", level: 3, extra: []string{"\x01a"}}.write()[2:])},
+		{"a block of 0 codes that some take for empty", "p p*", "f/p: lha: p: damaged: wrong checksum", change(packed, func(f *lhaFile) {
+			w := &bitWriter{}
+			for range 52 { // the number of codes, and three tables of one code each
+				w.put(0, 1)
+			}
+			lzhMethods["-lh5-"].writeTo(w, tokens(text, 3, 256, 8192))
+			f.packed = string(w.out)
+		})},
 		{"a block of 0 codes", "a", "f/a: lha: a: damaged", change(packed, func(f *lhaFile) { f.name, f.packed = "a", strings.Repeat("\x00", 100); f.size = 1 << 20 })},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -251,6 +259,8 @@ func TestTextIsNoLHA(t *testing.T) {
 		{"a header", header, true},
 		{"a header behind 1 MB", join(make([]byte, 1<<20), header), false},
 		{"a header before 1 MB", join(make([]byte, 1<<20-1), header), true},
+		{"a header whose CRC is wrong", join([]byte("."), lhaFile{method: "-lh0-", level: 2, extra: []string{"\x00??", "\x01a"}}.write()), false},
+		{"a header without a CRC", join([]byte("."), lhaFile{method: "-lh0-", level: 2, extra: []string{"\x01a"}}.write()), true},
 		{"what PMarc's programs have", lhaFile{method: "-pms-"}.write(), false},
 		{"almost a header", header[:20], false},
 	} {
@@ -299,8 +309,8 @@ func everyByte(t *testing.T, data []byte, most int) {
 // Headers that lie over one another do not make the same bytes be read without end.
 func TestOverlappingHeadersAreBounded(t *testing.T) {
 	one := lhaFile{method: "-lh5-", name: "a", content: "x", skip: 200_000}.write()
-	n := walked(t, Limits{}, "f", bytes.Repeat(one, 10_000))
-	if last := n.unchecked[len(n.unchecked)-1]; !strings.Contains(last, "limit: overlap") {
+	n := walked(t, Limits{}, "f", bytes.Repeat(one, 2000))
+	if last := n.unchecked[len(n.unchecked)-1]; len(n.unchecked) > lzOverlap+2 || !strings.Contains(last, "limit: overlap") {
 		t.Errorf("the last of %d told: %s", len(n.unchecked), last)
 	}
 }

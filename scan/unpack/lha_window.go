@@ -72,6 +72,9 @@ const (
 
 	// lzLongest is more than any code of any method copies.
 	lzLongest = 1 << 10
+
+	// lzOverlap bounds how often the bytes of an archive are read, on average.
+	lzOverlap = 8
 )
 
 // lzWindow holds what was decoded: the newest bytes, and before them as many as
@@ -89,7 +92,7 @@ type lzDecoder interface {
 	decode(w *lzWindow, upTo int) error
 }
 
-// errLZ is what decoders find in data that cannot be of their method.
+// What decoders find in data that cannot be of their method.
 var (
 	errLZCode  = fmt.Errorf("%w: no such code", ErrDamaged)
 	errLZTable = fmt.Errorf("%w: table of codes", ErrDamaged)

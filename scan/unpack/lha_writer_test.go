@@ -9,8 +9,8 @@ import (
 )
 
 // Writers for the methods that no tool at hand makes any more: lh2, lh3, lh4, lhx,
-// LHARK's lh7, lzs, lz5, pm1, pm2. Their output was compared with what archives of
-// the old tools look like by reading those with the same decoders.
+// LHARK's lh7, lzs, lz5, pm1, pm2. Archives made by the old tools were read with the
+// same decoders, and so it is known that these writers have the formats right.
 
 // bitWriter writes bits, the high ones of each byte first.
 type bitWriter struct {
@@ -120,6 +120,11 @@ type lzhWriter struct {
 
 func (l lzhWriter) write(list []lzToken) []byte {
 	w := &bitWriter{}
+	l.writeTo(w, list)
+	return w.out
+}
+
+func (l lzhWriter) writeTo(w *bitWriter, list []token) {
 	symbols, positions := newCode(l.symbols), newCode(complete(l.positions))
 	lengths := newCode(complete(19))
 	for block := range slices.Chunk(list, l.perBlock) {
@@ -146,7 +151,6 @@ func (l lzhWriter) write(list []lzToken) []byte {
 			}
 		}
 	}
-	return w.out
 }
 
 // harkCopy writes a copy as LHARK does: lengths and positions in steps, four and
