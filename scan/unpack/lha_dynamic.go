@@ -119,7 +119,7 @@ func (t *adaptive) met(symbol int) {
 // first is the first node, the root aside, that was met as often as another.
 func (t *adaptive) first(at int) int {
 	low, f := 1, t.freq[at]
-	if at > 0 && t.freq[at-1] != f {
+	if t.freq[at-1] != f {
 		return at
 	}
 	for high := at; low < high; {
