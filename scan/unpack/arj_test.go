@@ -127,7 +127,7 @@ func TestARJIsReadTolerantly(t *testing.T) {
 
 // arjMethod4 packs text as method 4 does: numbers as so many ones, a zero unless
 // there are as many as can be, and then as many bits.
-func arjMethod4(list []token) string {
+func arjMethod4(list []lzToken) string {
 	w := &bitWriter{}
 	number := func(v, least, most int) {
 		n := least

@@ -124,7 +124,7 @@ func (l lzhWriter) write(list []lzToken) []byte {
 	return w.out
 }
 
-func (l lzhWriter) writeTo(w *bitWriter, list []token) {
+func (l lzhWriter) writeTo(w *bitWriter, list []lzToken) {
 	symbols, positions := newCode(l.symbols), newCode(complete(l.positions))
 	lengths := newCode(complete(19))
 	for block := range slices.Chunk(list, l.perBlock) {
