@@ -323,12 +323,13 @@ func mayBeQuoted(body []byte) bool {
 // have been read, and what data there is that no such line leads to.
 func (c *carver) uu(in Range, read bool) {
 	body := in.of(c.text)
-	for _, b := range findBlocks(body, Range{0, len(body)}) {
+	blocks := findBlocks(body, Range{0, len(body)})
+	for _, b := range blocks {
 		if !read {
 			c.emit("uuencode", b.Name, Range{in.Start + b.Start, in.Start + b.End}, b.open(body))
 		}
 	}
-	for _, run := range looseUU(body) {
+	for _, run := range looseUU(body, blocks) {
 		c.emit("uuencode, lines that fit", cmp.Or(run.name, c.name), Range{in.Start + run.Start, in.End},
 			newUUReader(fittingLines(body[run.Start:], run.prefix), false))
 	}
@@ -344,12 +345,12 @@ type uuRun struct {
 // maxUURuns bounds the places in one text where uuencoded data may begin.
 const maxUURuns = 16
 
-// looseUU finds the places where lines of uuencoded data begin that findBlocks does
-// not find whole: behind something like a begin line, with what stands before that
-// in front of each line; behind a proper one when data goes on behind other lines;
-// with a line of full length.
-func looseUU(text []byte) (runs []uuRun) {
-	var proper *uuRun // the last proper begin line
+// looseUU finds the places where lines of uuencoded data begin that are not in one of
+// the blocks, or not all of them: behind something like a begin line, with what
+// stands before that in front of each line; behind a block when data goes on behind
+// other lines; with a line of full length.
+func looseUU(text []byte, blocks []Block) (runs []uuRun) {
+	var proper *uuRun // the last one that is a block
 	within := false   // of data
 	for at := 0; at < len(text) && len(runs) < maxUURuns; {
 		end, next := line(text, at)
@@ -360,7 +361,10 @@ func looseUU(text []byte) (runs []uuRun) {
 		case begins && isFitting(bytes.TrimPrefix(text[next:stop], prefix)):
 			within = true
 			run := uuRun{Range{next, len(text)}, prefix, name}
-			if _, _, ok := parseBegin(this); ok {
+			for len(blocks) > 0 && blocks[0].Start < at {
+				blocks = blocks[1:]
+			}
+			if len(blocks) > 0 && blocks[0].Start == at {
 				proper = &run
 			} else {
 				runs = append(runs, run)
@@ -466,7 +470,7 @@ func base64Runs(text []byte) (runs []Range) {
 	}
 	for at := 0; at < len(text); {
 		stop, next := line(text, at)
-		word := trimBlank(text[at:stop])
+		word := bytes.TrimLeft(trimBlank(text[at:stop]), "> \t|") // as in an answer
 		switch {
 		case len(word) == 0 && start >= 0: // empty lines may stand between
 		case isBase64Line(word) && (start >= 0 || len(word) >= 4 && bytes.IndexByte(word, ' ') < 0):
