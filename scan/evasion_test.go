@@ -2,7 +2,6 @@ package scan
 
 import (
 	"fmt"
-	"go/format"
 	"maps"
 	"os"
 	"slices"
@@ -148,17 +147,23 @@ func (r *result) note(c evasion.Case, missed string) {
 func (r *result) write(t *testing.T) {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("package scan\n\n// known lists the cases of the package evasion that are missed today.\nvar known = map[string]bool{\n")
+	b.WriteString("package scan\n\n// known lists the cases of the package evasion that are missed today, one a line.\nvar known = listed(`\n")
 	for _, name := range slices.Sorted(maps.Keys(r.known)) {
-		fmt.Fprintf(&b, "%q: true,\n", name)
+		b.WriteString(name + "\n")
 	}
-	text, err := format.Source([]byte(b.String() + "}\n"))
-	if err != nil {
+	if err := os.WriteFile("evasion_known_test.go", []byte(b.String()+"`)\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("evasion_known_test.go", text, 0o644); err != nil {
-		t.Fatal(err)
+}
+
+// listed reads a list of names.
+func listed(names string) map[string]bool {
+	all := map[string]bool{}
+	for _, name := range strings.Split(strings.Trim(names, "\n"), "\n") {
+		all[name] = true
 	}
+	delete(all, "") // of an empty list
+	return all
 }
 
 // table writes how many cases of each family were caught, and which were not.
@@ -199,7 +204,7 @@ func TestAbuseIsBounded(t *testing.T) {
 
 // Bounds of what a message of the family abuse may cost.
 const (
-	abuseObjects = 6000
+	abuseObjects = 2000
 	abuseBytes   = 12 // times the message's own
 )
 

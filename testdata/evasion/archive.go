@@ -179,6 +179,9 @@ var archiveRows = []struct {
 	{Core, "winmail.dat in zip", "a.zip", func(p Payload) []byte { return zipOf("winmail.dat", tnef([]byte("a.exe"), p.Content)) }},
 }
 
+// archives is about containers that the recipient's own programs open: gzip and
+// bzip2 read all members, bsdtar and 7-Zip go by content whatever the name, and
+// tools that recover skip what is in front.
 func archives() []Case {
 	f := family{name: "archive"}
 	for _, r := range archiveRows {

@@ -96,7 +96,7 @@ var base64Rows = []struct {
 	{Edge, "illegal characters at ends of lines", between(60, "#\r\n")},
 	{Edge, "illegal lines between", between(60, "\r\n####\r\n")},
 	{Edge, "lines that look like delimiters", between(60, "\r\n--\r\n")},
-	{Edge, "lines that look like other delimiters", between(60, "\r\n--=_kiyome_9\r\n")},
+	{Edge, "lines that look like other delimiters", between(60, "\r\n--_:_\r\n")},
 	{Edge, "comment lines", between(60, "\r\n; (!) ;\r\n")},
 
 	{Core, "padding in the middle", chunks(31, "\r\n")},

@@ -208,7 +208,7 @@ func (f *family) encodedFields() {
 	})
 	f.add(Edge, "uuencode is said, and it is base64", func(p Payload) []byte { return mixed(entity(p.encoded("x-uuencode"), b64(p.Content))) })
 	f.add(Edge, "base64 is said, and it is uuencode", func(p Payload) []byte { return mixed(entity(p.encoded("base64"), p.uu())) })
-	f.add(Edge, "quoted-printable around base64", func(p Payload) []byte {
+	f.add(Doubtful, "quoted-printable around base64", func(p Payload) []byte {
 		return mixed(entity(p.encoded("base64, quoted-printable"), qp([]byte(b64(p.Content)))))
 	})
 	f.add(Doubtful, "base64 in base64", func(p Payload) []byte { return mixed(entity(p.encoded("base64, base64"), b64([]byte(b64(p.Content))))) })

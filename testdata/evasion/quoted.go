@@ -77,7 +77,6 @@ var quotedRows = []struct {
 	{Edge, "escapes of one digit", func(c []byte) string { return escapeAllBut(c, "=0") }},
 	{Edge, "lone = between letters", func(c []byte) string { return escapeAllBut(c, "=") }},
 	{Edge, "blank in escapes", escaped("= %02X")},
-	{Edge, "escapes with blanks between, which a transport cut off", func(c []byte) string { return literal(10, " =\r\n")(longer(c)) }},
 	{Doubtful, "% for =", escaped("%%%02X")},
 	{Doubtful, "_ for a blank", func(c []byte) string { return strings.ReplaceAll(literal(40, "=\r\n")(c), "=20", "_") }},
 	{Doubtful, "twice", func(c []byte) string { return qp([]byte(qp(c))) }},

@@ -43,6 +43,10 @@ var delimiterRows = []struct{ level, name, line string }{
 }
 
 // structure is about delimiters that are missing, too many, or in the wrong place.
+// Nearly all readers show the parts of a multipart that nobody closed; those behind
+// its end are shown by Outlook and by what looks for delimiters to the end of the
+// message (ripmime, uudeview); where none is found, some guess by what a line looks
+// like (RFC 7103, section 7.6).
 func structure() []Case {
 	f := family{name: "structure"}
 	closing := "--" + outer + "--\r\n"

@@ -30,10 +30,10 @@ var uuRows = []struct {
 	{Core, "surplus character on every line", func(p Payload) string { return eachLine(p, "%sx") }},
 	{Core, "checksum character on every line", func(p Payload) string { return eachLine(p, "%sAB") }},
 	{Core, "blanks behind every line", func(p Payload) string { return eachLine(p, "%s   ") }},
-	{Edge, "blanks before every line", func(p Payload) string {
+	{Doubtful, "blanks before every line", func(p Payload) string {
 		return "  " + strings.ReplaceAll(strings.TrimSuffix(p.uu(), "\r\n"), "\r\n", "\r\n  ") + "\r\n"
 	}},
-	{Edge, "quoted as in an answer", func(p Payload) string {
+	{Doubtful, "quoted as in an answer", func(p Payload) string {
 		return "> " + strings.ReplaceAll(strings.TrimSuffix(p.uu(), "\r\n"), "\r\n", "\r\n> ") + "\r\n"
 	}},
 	{Edge, "empty lines within", func(p Payload) string { return insertLine(p.uu(), 2, "") }},
@@ -126,6 +126,7 @@ func xxencoded(p Payload) string {
 	return b.String() + "+\r\nend\r\n"
 }
 
+// uuencoded is about uuencode in texts: see uuRows.
 func uuencoded() []Case {
 	f := family{name: "uuencode"}
 	for _, r := range uuRows {
@@ -157,10 +158,10 @@ func uuencoded() []Case {
 	})
 	f.add(Core, "in a part of HTML", func(p Payload) []byte { return mixed(entity("Content-Type: text/html", "<p>Hello.</p>\r\n"+p.uu())) })
 	f.add(Edge, "in an attachment of type image", func(p Payload) []byte { return mixed(entity("Content-Type: image/gif", p.uu())) })
-	f.add(Edge, "in uuencode", func(p Payload) []byte {
+	f.add(Doubtful, "in uuencode", func(p Payload) []byte {
 		return letter("Content-Type: text/plain", Payload{Content: []byte(p.uu())}.uu())
 	})
-	f.add(Edge, "across two parts", func(p Payload) []byte {
+	f.add(Doubtful, "across two parts", func(p Payload) []byte {
 		s := p.uu()
 		at := strings.Index(s, "\r\n") + 2 + 62 + 2
 		at = min(at, len(s))
@@ -204,6 +205,7 @@ func yencData(content []byte, line int) string {
 	return b.String()
 }
 
+// yencoded is about yEnc in texts and attachments: see yenc.
 func yencoded() []Case {
 	f := family{name: "yEnc"}
 	for _, r := range []struct {
@@ -304,6 +306,8 @@ func binhexOf(name string, data, resource []byte, line int) string {
 	return "(This file must be converted with BinHex 4.0)\r\n\r\n" + wrap(":"+s+":", line)
 }
 
+// binhexed is about BinHex, which Apple's programs and Eudora take off by
+// themselves, and which StuffIt and The Unarchiver open where it stands.
 func binhexed() []Case {
 	f := family{name: "BinHex"}
 	for _, r := range []struct {
