@@ -14,8 +14,9 @@ import (
 // beside the repository.
 var hidden = filepath.Join("..", "..", "shared", "corpus", "noxxi-hide-content.tar.gz")
 
-// hiddenWant is how many of them must be found.
-const hiddenWant = 366
+// hiddenWant is how many of them must be found: all but four whose BinHex is of 45
+// bytes, less than the file that was to be hidden has, and with no header.
+const hiddenWant = 368
 
 func TestHiddenContentOfAPublicSetIsFound(t *testing.T) {
 	f, err := os.Open(hidden)

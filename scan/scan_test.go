@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -499,33 +502,100 @@ func TestJSONOfAVerdictStaysAsItIs(t *testing.T) {
 	}
 }
 
-func TestRealMailIsCleanAndReadOnce(t *testing.T) {
+// corpusMail gives the messages that lie beside the repository, in the order of their names.
+func corpusMail(t *testing.T) (names []string, mails [][]byte) {
+	t.Helper()
 	folder := filepath.Join("..", "..", "shared", "corpus", "mail")
 	if _, err := os.Stat(folder); err != nil {
 		t.Skipf("no real mail to try: %v", err)
 	}
-	e := testEngine(t, Options{})
-	n := 0
 	err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		raw, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		n++
-		v := run(t, e, raw)
-		if v.Outcome != Clean {
-			t.Errorf("%s: %s", name, describe(raw, v))
-		}
-		for _, u := range v.Unchecked {
-			t.Logf("%s: %s: %s", name, u.Reason, u.Detail)
-		}
-		return nil
+		names, mails = append(names, name), append(mails, raw)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d messages", n)
+	return names, mails
+}
+
+func TestRealMailIsClean(t *testing.T) {
+	names, mails := corpusMail(t)
+	e := testEngine(t, Options{})
+	for i, raw := range mails {
+		v := run(t, e, raw)
+		if v.Outcome != Clean {
+			t.Errorf("%s: %s", names[i], describe(raw, v))
+		}
+		for _, u := range v.Unchecked {
+			t.Logf("%s: %s: %s", names[i], u.Reason, u.Detail)
+		}
+	}
+	t.Logf("%d messages", len(mails))
+}
+
+// mutations is how many mutations of real mail are scanned.
+var mutations = flag.Int("mutations", 1000, "mutations of real mail that are scanned")
+
+func TestMutationsOfRealMail(t *testing.T) {
+	_, mails := corpusMail(t)
+	mails = slices.DeleteFunc(mails, func(raw []byte) bool { return len(raw) < 10 })
+	e := testEngine(t, Options{})
+	random := rand.New(rand.NewPCG(7, 7))
+	var slowest time.Duration
+	var slow []byte
+	outcomes := map[Outcome]int{}
+	for i := range *mutations {
+		raw := mutated(random, mails[i%len(mails)], mails[random.IntN(len(mails))])
+		start := time.Now()
+		v := run(t, e, raw)
+		outcomes[v.Outcome]++
+		if took := time.Since(start); took > slowest {
+			slowest, slow = took, raw
+		}
+		for _, u := range v.Unchecked {
+			if u.Reason == reasonScanError {
+				t.Errorf("mutation %d: %+v", i, u)
+			}
+		}
+	}
+	t.Logf("%d mutations, %v; the slowest took %v for %d bytes", *mutations, outcomes, slowest, len(slow))
+}
+
+// mutated gives a message with a few pieces deleted, doubled, moved, changed, or
+// taken from another one.
+func mutated(random *rand.Rand, mail, other []byte) []byte {
+	raw := bytes.Clone(mail)
+	for range 1 + random.IntN(12) {
+		if len(raw) < 10 {
+			break
+		}
+		at, n := random.IntN(len(raw)), 1+random.IntN(60)
+		piece := func(of []byte) []byte {
+			from := random.IntN(len(of))
+			return bytes.Clone(of[from:min(len(of), from+n)])
+		}
+		switch random.IntN(6) {
+		case 0:
+			raw = slices.Delete(raw, at, min(len(raw), at+n))
+		case 1:
+			raw = slices.Insert(raw, at, piece(raw)...)
+		case 2:
+			raw[at] = "\r\n\x00-:;\"=( "[random.IntN(10)]
+		case 3:
+			raw[at] = byte(random.IntN(256))
+		case 4:
+			n *= 20
+			raw = slices.Insert(raw, at, piece(other)...)
+		case 5: // whole lines
+			if eol := bytes.IndexByte(raw[at:], '\n'); eol >= 0 {
+				raw = slices.Insert(raw, at+eol+1, append(piece(raw), '\n')...)
+			}
+		}
+	}
+	return raw
 }
