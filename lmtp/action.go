@@ -42,6 +42,7 @@ type delivery struct {
 	verdict string // "clean", "infected", "unscanned"; "" when not scanned
 	rules   string // that matched, or why nothing could be checked
 	version string // of the rules
+	odd     string // what mail programs may read differently; "" when not scanned
 	reply   *smtp.SMTPError
 	err     error
 	took    time.Duration
@@ -53,7 +54,7 @@ func (s *session) log(d delivery, f facts, size int64) {
 	args := []any{
 		"session", s.id, "tx", s.tx.id, "queue", f.queueID, "msgid", f.messageID,
 		"from", s.tx.from, "rcpt", d.rcpt.given,
-		"verdict", d.verdict, "action", d.action.String(), "rule", d.rules, "rules", d.version,
+		"verdict", d.verdict, "action", d.action.String(), "rule", d.rules, "rules", d.version, "odd", d.odd,
 		"bytes", size, "ms", float64(d.took.Microseconds()) / 1000,
 	}
 	if d.err != nil {

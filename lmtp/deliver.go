@@ -116,7 +116,7 @@ func (j *job) remembered() (map[string]string, error) {
 
 // outcome is what the recipient of a checked message gets.
 func outcome(v *scan.Verdict) delivery {
-	d := delivery{verdict: "clean", action: clean, version: v.Rules, rules: ruleNames(v)}
+	d := delivery{verdict: "clean", action: clean, version: v.Rules, rules: ruleNames(v), odd: strings.Join(v.Odd, "; ")}
 	switch {
 	case v.Outcome == scan.Cleaned:
 		d.verdict, d.action = "infected", cleaned

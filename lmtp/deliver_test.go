@@ -52,6 +52,9 @@ func TestOutcomes(t *testing.T) {
 		{"a rule that only notes", func() (*scan.Verdict, error) {
 			return &scan.Verdict{Outcome: scan.Clean, Noted: finding}, nil
 		}, "250 2.0.0", []string{sample}, []string{"Clean"}, `action=clean rule=noted:kiyome/test`},
+		{"read differently by mail programs", func() (*scan.Verdict, error) {
+			return &scan.Verdict{Outcome: scan.Clean, Odd: []string{"several boundaries", "empty boundary"}}, nil
+		}, "250 2.0.0", []string{sample}, []string{"Clean"}, `odd="several boundaries; empty boundary"`},
 		{"not checked", func() (*scan.Verdict, error) {
 			return &scan.Verdict{Outcome: scan.Clean, Unchecked: []scan.Unchecked{{Reason: "encrypted"}}}, nil
 		}, "250 2.0.0", []string{sample}, []string{"Unscanned"}, `action=unscanned`},

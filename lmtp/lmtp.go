@@ -72,6 +72,7 @@ type Options struct {
 type Stats struct {
 	Sessions   int64 `json:"sessions"`    // open now
 	Messages   int64 `json:"messages"`    // taken in whole
+	Ambiguous  int64 `json:"ambiguous"`   // of these, scanned ones that mail programs may read differently
 	Untouched  int64 `json:"untouched"`   // recipients, by what they got
 	Clean      int64 `json:"clean"`       //
 	Cleaned    int64 `json:"cleaned"`     //
@@ -85,12 +86,13 @@ type Stats struct {
 // Server serves LMTP.
 type Server struct {
 	Options
-	replies  *replyTable
-	smtp     *smtp.Server
-	ctx      context.Context // ends when the time for finishing is over
-	cancel   context.CancelFunc
-	counters [numActions]atomic.Int64
-	messages atomic.Int64
+	replies   *replyTable
+	smtp      *smtp.Server
+	ctx       context.Context // ends when the time for finishing is over
+	cancel    context.CancelFunc
+	counters  [numActions]atomic.Int64
+	messages  atomic.Int64
+	ambiguous atomic.Int64
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -187,7 +189,7 @@ func (s *Server) Stats() Stats {
 	s.mu.Unlock()
 	n := func(a action) int64 { return s.counters[a].Load() }
 	return Stats{
-		Sessions: int64(open), Messages: s.messages.Load(),
+		Sessions: int64(open), Messages: s.messages.Load(), Ambiguous: s.ambiguous.Load(),
 		Untouched: n(untouched), Clean: n(clean), Cleaned: n(cleaned), ReportOnly: n(reportOnly),
 		Unscanned: n(unscanned), Repeated: n(repeated), Deferred: n(deferred), Refused: n(refused),
 	}

@@ -190,6 +190,9 @@ func (s *session) scan(msg *scan.Message) (v *scan.Verdict, err error) {
 	if err := checkVerdict(v, msg.Size()); err != nil {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
+	if len(v.Odd) > 0 {
+		s.server.ambiguous.Add(1)
+	}
 	return v, nil
 }
 

@@ -77,7 +77,7 @@ func (a *app) printStatus(s control.Status, zone *time.Location) error {
 	}
 	row("scans", "%d by %d workers %s; %d busy, %d slow", s.Scan.Scans, s.Scan.Workers, sandbox, s.Scan.Busy, s.Scan.Slow)
 	row("", "%d workers died, %d killed, %d recycled", s.Scan.Died, s.Scan.Killed, s.Scan.Recycled)
-	row("mail", "%d messages; %d connections now", s.LMTP.Messages, s.LMTP.Sessions)
+	row("mail", "%d messages, %d of them ambiguous; %d connections now", s.LMTP.Messages, s.LMTP.Ambiguous, s.LMTP.Sessions)
 	row("recipients", "%d untouched, %d clean, %d cleaned, %d report only, %d unscanned",
 		s.LMTP.Untouched, s.LMTP.Clean, s.LMTP.Cleaned, s.LMTP.ReportOnly, s.LMTP.Unscanned)
 	row("", "%d deferred, %d refused, %d repeated", s.LMTP.Deferred, s.LMTP.Refused, s.LMTP.Repeated)

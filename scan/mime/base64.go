@@ -97,7 +97,7 @@ func (r *base64Reader) all() []byte {
 // fill decodes the next window.
 func (r *base64Reader) fill() {
 	if r.buf == nil {
-		r.buf = make([]byte, base64Window+8)
+		r.buf = make([]byte, min(len(r.src), base64Window)+8)
 	}
 	window := r.src[:min(len(r.src), base64Window)]
 	r.src = r.src[len(window):]

@@ -68,7 +68,7 @@ func (r *quotedReader) Read(b []byte) (int, error) {
 // fill decodes the next window: whole lines, or a piece of a line that is longer.
 func (r *quotedReader) fill() {
 	if r.buf == nil {
-		r.buf = make([]byte, 0, quotedWindow)
+		r.buf = make([]byte, 0, min(len(r.src), quotedWindow))
 	}
 	window := r.src[:min(len(r.src), quotedWindow)]
 	if len(window) < len(r.src) {
