@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"io"
+	"iter"
 	"mime/quotedprintable"
 	"strings"
 	"testing"
@@ -60,6 +61,41 @@ func FuzzCut(f *testing.F) {
 		m := Parse(raw, Limits{})
 		if len(cuttable(m.Root)) < 1000 {
 			checkCuts(t, m, seed)
+		}
+	})
+}
+
+// FuzzBlind reads any message in its trees and blindly: in linear work, whatever it
+// is.
+func FuzzBlind(f *testing.F) {
+	for _, name := range testdata.Names() {
+		f.Add(testdata.MustMail(name))
+	}
+	f.Add([]byte("Content-Type: multipart/mixed; boundary=a; boundary=b\n\n--a\n\nQUJD\n--b\n\nbegin 644 x\n#0V%T\n`\nend\n--ax\n=41=\n=42"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m := Parse(raw, Limits{})
+		readAll(m)
+		for other := range m.Others() {
+			checkTree(t, other)
+			readAll(other)
+		}
+		var total int64
+		drain := func(all iter.Seq[Carved]) {
+			for c := range all {
+				if c.Region.Start < 0 || c.Region.End <= c.Region.Start || c.Region.End > len(raw) {
+					t.Fatalf("%s in %v of %d", c.How, c.Region, len(raw))
+				}
+				n, err := io.Copy(io.Discard, c.Data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				total += n
+			}
+		}
+		drain(m.Blind())
+		drain(Carve(raw, false))
+		if most := int64(64*len(raw) + 4096); total > most {
+			t.Errorf("%d bytes were carved out of %d", total, len(raw))
 		}
 	})
 }
