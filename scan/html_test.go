@@ -95,3 +95,20 @@ func TestTextsOfRealMailHideNothing(t *testing.T) {
 	})
 	t.Logf("%d readings of leaves, %d of them markup, %d bytes, %d in UTF-16", leaves, pages, size, wide)
 }
+
+func BenchmarkPagesOfRealMail(b *testing.B) {
+	var pages [][]byte
+	size := 0
+	leavesOf(b, func(_ string, leaf []byte) {
+		if bytes.Contains(bytes.ToLower(leaf), []byte("</")) {
+			pages = append(pages, leaf)
+			size += len(leaf)
+		}
+	})
+	b.SetBytes(int64(size))
+	for b.Loop() {
+		for _, page := range pages {
+			unpack.Detect(unpack.File{Data: page})
+		}
+	}
+}

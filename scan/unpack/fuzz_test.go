@@ -87,3 +87,6 @@ func (c *count) Unchecked([]string, error) {}
 func BenchmarkZip(b *testing.B)        { benchmark(b, []byte(honest("a", benchText()))) }
 func BenchmarkGzip(b *testing.B)       { benchmark(b, gzipped([]byte(benchText()))) }
 func BenchmarkZipMembers(b *testing.B) { benchmark(b, many(1000, 2000)) }
+
+func FuzzHTML(f *testing.F)  { fuzz(f, "html") }
+func FuzzVCard(f *testing.F) { fuzz(f, "vcard") }

@@ -3,6 +3,7 @@ package unpack
 import (
 	"bytes"
 	"errors"
+	"hash/maphash"
 	"io"
 	"unicode/utf8"
 
@@ -10,19 +11,24 @@ import (
 )
 
 // hidden is a file that stands encoded in a text. Texts are full of what looks
-// like an encoding and is none: it is handed out only if worth says so.
+// like an encoding and is none: it is handed out only if worthOf says so.
 type hidden struct {
 	name  string
-	open  func() io.Reader // the encoded text, anew with each call
+	text  []byte           // the encoded text; or
+	open  func() io.Reader // what gives it, anew with each call
 	steps []step           // that decode it, the first one first
 }
 
-// step makes a decoder. Decoders are lenient: they pass over what they do not know.
+// step makes a decoder. Decoders are lenient: they pass over what they do not
+// know. None makes a text much longer.
 type step func() transform.Transformer
 
 // reader decodes h.
 func (h hidden) reader() io.Reader {
-	r := h.open()
+	var r io.Reader = bytes.NewReader(h.text)
+	if h.open != nil {
+		r = h.open()
+	}
 	for _, s := range h.steps {
 		r = transform.NewReader(r, s())
 	}
@@ -41,6 +47,10 @@ const (
 	maxHidden = 1000
 )
 
+// maxHiddenWork bounds the work on one text, in bytes that are read: several
+// seconds of it.
+const maxHiddenWork = 512 << 20
+
 // hiddenBudget bounds the work on one text, for texts in which pieces are put
 // together in many ways: reading and handing out cost what they read.
 type hiddenBudget struct{ work, out, files int64 }
@@ -48,7 +58,7 @@ type hiddenBudget struct{ work, out, files int64 }
 // newHiddenBudget gives the bounds for a text of n bytes: linear, so that what
 // one text yields in all is.
 func newHiddenBudget(n int) *hiddenBudget {
-	return &hiddenBudget{work: 64*int64(n) + 1<<20, out: 8*int64(n) + 1<<20, files: maxHidden}
+	return &hiddenBudget{work: min(16*int64(n)+4<<20, maxHiddenWork), out: 8*int64(n) + 1<<20, files: maxHidden}
 }
 
 // spend takes n off the work that is left, and reports whether any is.
@@ -89,12 +99,6 @@ func (h handing) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
 	h.b.out -= int64(n)
 	return n, err
-}
-
-// headOf reads the first bytes of h, decoded.
-func (h hidden) headOf(b *hiddenBudget, n int) []byte {
-	head, _ := io.ReadAll(io.LimitReader(spending{h.reader(), b}, int64(n)))
-	return head
 }
 
 // worth is what the first bytes of a decoded text say of the rest.
@@ -255,4 +259,96 @@ func endsAsImage(first, tail []byte, size int) bool {
 // member is h as a container's member.
 func (h hidden) member(b *hiddenBudget) member {
 	return member{name: h.name, body: handing{h.reader(), b}}
+}
+
+// finder hands out the files that are hidden in one text.
+type finder struct {
+	budget *hiddenBudget
+	yield  func(member, error) bool
+	done   bool
+	limit  error // why not all was looked at
+
+	buffers [3][]byte // for heads: two for steps in turn, and one to read strings
+
+	seed maphash.Seed
+	seen map[uint64]bool // small files that were handed out, by name and content
+}
+
+func newFinder(size int, yield func(member, error) bool) *finder {
+	f := &finder{budget: newHiddenBudget(size), yield: yield, seed: maphash.MakeSeed(), seen: make(map[uint64]bool)}
+	for i := range f.buffers {
+		f.buffers[i] = make([]byte, 2*hiddenHead)
+	}
+	return f
+}
+
+// emit hands out a hidden file.
+func (f *finder) emit(h hidden) {
+	if f.budget.files--; f.budget.files < 0 && f.limit == nil {
+		f.limit = &LimitError{"objects"}
+	}
+	if !f.done && f.limit == nil {
+		f.done = !f.yield(h.member(f.budget), nil)
+	}
+}
+
+// offer hands out a hidden file if it is worth it, once. It reports whether it
+// did. head is what it begins with; with whole that is all of it.
+func (f *finder) offer(h hidden, head []byte, whole bool) bool {
+	switch w := worthOf(head); {
+	case w == noise, w == image && !isMoreThanImage(spending{h.reader(), f.budget}):
+		return false
+	}
+	return f.emitOnce(h, head, whole)
+}
+
+// emitOnce hands out a hidden file, if a small one only once: scripts put the same
+// string together in more than one place. It reports whether it did.
+func (f *finder) emitOnce(h hidden, head []byte, whole bool) bool {
+	if whole {
+		sum := maphash.String(f.seed, h.name+"\x00"+string(head))
+		if f.seen[sum] {
+			return false
+		}
+		f.seen[sum] = true
+	}
+	f.emit(h)
+	return true
+}
+
+// headWork is what it costs to look at a head, in bytes that are read.
+const headWork = 64
+
+// headOf decodes the beginning of a hidden file; whole says that it is all of it.
+// It holds until the next head is asked for.
+func (f *finder) headOf(h hidden) (head []byte, whole bool) {
+	if h.open != nil {
+		head, _ = io.ReadAll(io.LimitReader(spending{h.reader(), f.budget}, hiddenHead+1))
+		return head[:min(len(head), hiddenHead)], len(head) <= hiddenHead
+	}
+	head = h.text[:min(len(h.text), 2*hiddenHead)]
+	whole = len(head) == len(h.text)
+	for i, s := range h.steps {
+		out := f.buffers[i%2]
+		n, _, _ := s().Transform(out, head, whole)
+		head = out[:n]
+	}
+	if !f.budget.spend(len(head) + headWork) {
+		f.over(errWork)
+	}
+	return head[:min(len(head), hiddenHead)], whole && len(head) <= hiddenHead
+}
+
+// over notes the limit that ended the reading of a text, if one did.
+func (f *finder) over(err error) {
+	if errors.Is(err, ErrLimit) && f.limit == nil {
+		f.limit = err
+	}
+}
+
+// end tells what was not looked at.
+func (f *finder) end() {
+	if f.limit != nil && !f.done {
+		f.yield(member{}, f.limit)
+	}
 }

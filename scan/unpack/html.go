@@ -2,8 +2,9 @@ package unpack
 
 import (
 	"bytes"
-	"io"
+	"fmt"
 	"iter"
+	"math"
 
 	"golang.org/x/text/transform"
 )
@@ -29,9 +30,16 @@ func htmlEntries(f File) iter.Seq2[member, error] {
 			yield(member{name: f.Name, body: transform.NewReader(bytes.NewReader(f.Data), zeroStep())}, nil)
 			return
 		}
+		if len(f.Data) > math.MaxInt32 { // values count in 32 bits
+			yield(member{}, &LimitError{"unpacked"})
+			return
+		}
 		p := &page{name: f.Name, text: f.Data, finder: newFinder(len(f.Data), yield)}
 		p.script = newScript(f.Data, p.budget)
 		p.read()
+		if p.script.encoded && !p.done {
+			p.done = !yield(member{}, fmt.Errorf("%w: encoded script", ErrUnsupported))
+		}
 		p.end()
 	}
 }
@@ -45,8 +53,10 @@ type page struct {
 
 	code      int      // where the script ends that was met last
 	after     int      // where the script element ends that was met last
-	delimiter [256]int // where one of these was found last
-	islands   []value  // texts that may be encoded files
+	inIsland  int      // where the island ends that was met last
+	delimiter [256]int // behind where one of these was found last
+	islands   []value  // texts that are files in base64
+	maybe     []value  // texts that may be, if there is a script to decode them
 	hidden    bool     // letters are hidden by character references
 }
 
@@ -228,14 +238,14 @@ func (p *page) value(equals int) (start, end int) {
 
 // until finds a delimiter from an offset on; the end of the text when there is none.
 func (p *page) until(from int, delimiter byte) int {
-	if found := p.delimiter[delimiter]; found >= from {
+	if found := p.delimiter[delimiter] - 1; found >= from {
 		return found
 	}
 	found := len(p.text)
 	if i := bytes.IndexByte(p.text[from:], delimiter); i >= 0 {
 		found = from + i
 	}
-	p.delimiter[delimiter] = found
+	p.delimiter[delimiter] = found + 1
 	return found
 }
 
@@ -336,9 +346,11 @@ func (p *page) read() {
 		p.gap(len(p.text))
 	}
 	if p.hidden {
-		p.emit(hidden{name: p.name, open: p.span(0, len(p.text)), steps: []step{entityStep}})
+		p.emit(hidden{name: p.name, text: p.text, steps: []step{entityStep}})
 	}
-	p.script.found = append(p.script.found, p.islands...)
+	if p.script.found = append(p.script.found, p.islands...); p.script.code != nil {
+		p.script.found = append(p.script.found, p.maybe...)
+	}
 	p.scripts(p.script)
 }
 
@@ -351,11 +363,6 @@ func (p *page) gap(end int) {
 	if isJavaScript(text) || !isBasic(text) {
 		p.script.read(p.after, end, false)
 	}
-}
-
-// span opens some of the text.
-func (p *page) span(start, end int) func() io.Reader {
-	return func() io.Reader { return bytes.NewReader(p.text[start:end]) }
 }
 
 func (p *page) handle(e event, i int) {
@@ -405,11 +412,11 @@ func (p *page) attribute(equals int) {
 	start, end := p.value(equals)
 	switch {
 	case hasPrefixFold(p.attributeName(equals), "srcdoc"):
-		p.emit(hidden{name: "srcdoc.html", open: p.span(start, end), steps: []step{entityStep}})
+		p.emit(hidden{name: "srcdoc.html", text: p.text[start:end], steps: []step{entityStep}})
 	case bytes.IndexByte(p.text[start:end], '&') < 0:
 		p.script.read(start, end, false)
 	case end-start >= leastText:
-		p.emit(hidden{name: "script.js", open: p.span(start, end), steps: []step{entityStep}})
+		p.emit(hidden{name: "script.js", text: p.text[start:end], steps: []step{entityStep}})
 	}
 	p.code = end
 }
@@ -426,7 +433,7 @@ func (p *page) codeURI(colon int) {
 	if bytes.IndexByte(text, '&') < 0 && bytes.IndexByte(text, '%') < 0 {
 		p.script.read(start, end, isBasic)
 	} else if len(text) >= leastText {
-		p.emit(hidden{name: "script.js", open: p.span(start, end), steps: []step{entityStep, percentStep}})
+		p.emit(hidden{name: "script.js", text: p.text[start:end], steps: []step{entityStep, percentStep}})
 	}
 	p.code = end
 }
@@ -437,11 +444,11 @@ func (p *page) codedURI(equals int) {
 	head, _, _ := transform.Bytes(entityStep(), p.text[start:min(end, start+2*maxURIHeader)])
 	scheme, _, _ := bytes.Cut(head, []byte{':'})
 	if len(bytes.Map(graphic, scheme)) != len("data") {
-		p.emit(hidden{name: "script.js", open: p.span(start, end), steps: []step{entityStep, percentStep}})
+		p.emit(hidden{name: "script.js", text: p.text[start:end], steps: []step{entityStep, percentStep}})
 		return
 	}
 	if u, ok := parseURI(head); ok {
-		p.uri(u, hidden{open: p.span(start, end), steps: []step{entityStep, u.cut}}, p.downloadName(start, end))
+		p.uri(u, hidden{text: p.text[start:end], steps: []step{entityStep, u.cut}}, func() string { return p.downloadName(start, end) })
 	}
 }
 
@@ -450,7 +457,7 @@ func (p *page) dataURI(colon int) {
 	u, _ := parseURI(p.text[colon:])
 	scheme := p.backwards("data", colon)
 	start, end := colon+u.body, p.uriEnd(scheme, colon)
-	if u.base64 && !p.isDelimited(scheme) {
+	if u.base64 && p.opening(scheme) == 0 {
 		end = start
 		for end < len(p.text) && (base64Values[p.text[end]] != base64Junk || p.text[end] == '%') {
 			end++
@@ -459,44 +466,48 @@ func (p *page) dataURI(colon int) {
 	if start >= end {
 		return
 	}
-	data := hidden{open: p.span(start, end)}
+	data := hidden{text: p.text[start:end]}
 	if bytes.IndexByte(p.text[start:end], '&') >= 0 {
 		data.steps = []step{entityStep}
 	}
-	p.uri(u, data, p.downloadName(scheme, end))
+	p.uri(u, data, func() string { return p.downloadName(scheme, end) })
 }
 
-// isDelimited reports whether a URI that begins at an offset stands in quotes, or
-// in the parentheses of CSS.
-func (p *page) isDelimited(start int) bool {
-	return start > 0 && bytes.IndexByte([]byte("\"'`("), p.text[start-1]) >= 0
+// opening is the quote, or the parenthesis of CSS, that stands before a URI that
+// begins at an offset, white space not counted; 0 when there is none.
+func (p *page) opening(start int) byte {
+	least := max(0, start-maxScheme)
+	for start > least && isSpace(p.text[start-1]) {
+		start--
+	}
+	if start == 0 || bytes.IndexByte([]byte("\"'`("), p.text[start-1]) < 0 {
+		return 0
+	}
+	return p.text[start-1]
 }
 
 // uriEnd is where a URI ends whose scheme stands between two offsets.
 func (p *page) uriEnd(start, colon int) int {
-	for start > 0 && isSpace(p.text[start-1]) && colon-start < maxScheme {
-		start--
-	}
-	if !p.isDelimited(start) {
+	switch delimiter := p.opening(start); delimiter {
+	case 0:
 		return p.blank(colon)
+	case '(':
+		return p.until(colon, ')')
+	default:
+		return p.until(colon, delimiter)
 	}
-	delimiter := p.text[start-1]
-	if delimiter == '(' {
-		delimiter = ')'
-	}
-	return p.until(colon, delimiter)
 }
 
 // blank finds, from an offset on, what cannot stand in a URI without quotes.
 func (p *page) blank(from int) int {
-	if p.delimiter[' '] >= from {
-		return p.delimiter[' ']
+	if found := p.delimiter[' '] - 1; found >= from {
+		return found
 	}
 	end := from
 	for end < len(p.text) && p.text[end] > ' ' && bytes.IndexByte([]byte("<>\"'`"), p.text[end]) < 0 {
 		end++
 	}
-	p.delimiter[' '] = end
+	p.delimiter[' '] = end + 1
 	return end
 }
 
@@ -536,10 +547,15 @@ func (p *page) keepIsland(e event, i int) {
 	if p.text[i] == '=' {
 		start, end = p.value(i)
 	}
-	if e == maybeIsland && end-start < leastText {
+	if i < p.inIsland || e == maybeIsland && end-start < leastText {
 		return
 	}
-	if v := p.script.span(nodeRaw, start, end, false); v != unknown {
+	p.inIsland = end
+	switch v := p.script.span(nodeRaw, start, end, false); {
+	case v == unknown:
+	case e == island:
 		p.islands = append(p.islands, v)
+	default:
+		p.maybe = append(p.maybe, v)
 	}
 }

@@ -2,74 +2,9 @@ package unpack
 
 import (
 	"bytes"
-	"errors"
-	"hash/maphash"
 	"io"
 	"strings"
 )
-
-// finder hands out the files that are hidden in one text.
-type finder struct {
-	budget *hiddenBudget
-	yield  func(member, error) bool
-	done   bool
-	limit  error // why not all was looked at
-
-	seed maphash.Seed
-	seen map[uint64]bool // small files that were handed out, by name and content
-}
-
-func newFinder(size int, yield func(member, error) bool) *finder {
-	return &finder{budget: newHiddenBudget(size), yield: yield, seed: maphash.MakeSeed(), seen: make(map[uint64]bool)}
-}
-
-// emit hands out a hidden file.
-func (f *finder) emit(h hidden) {
-	if f.budget.files--; f.budget.files < 0 && f.limit == nil {
-		f.limit = &LimitError{"objects"}
-	}
-	if !f.done && f.limit == nil {
-		f.done = !f.yield(h.member(f.budget), nil)
-	}
-}
-
-// offer hands out a hidden file if it is worth it, once. It reports whether it was.
-// head is what it begins with; with whole that is all of it.
-func (f *finder) offer(h hidden, head []byte, whole bool) bool {
-	switch w := worthOf(head); {
-	case w == noise, w == image && !isMoreThanImage(spending{h.reader(), f.budget}):
-		return false
-	}
-	f.emitOnce(h, head, whole)
-	return true
-}
-
-// emitOnce hands out a hidden file, if a small one only once: scripts put the same
-// string together in more than one place.
-func (f *finder) emitOnce(h hidden, head []byte, whole bool) {
-	if whole {
-		sum := maphash.String(f.seed, h.name+"\x00"+string(head))
-		if f.seen[sum] {
-			return
-		}
-		f.seen[sum] = true
-	}
-	f.emit(h)
-}
-
-// over notes the limit that ended the reading of a text, if one did.
-func (f *finder) over(err error) {
-	if errors.Is(err, ErrLimit) && f.limit == nil {
-		f.limit = err
-	}
-}
-
-// end tells what was not looked at.
-func (f *finder) end() {
-	if f.limit != nil && !f.done {
-		f.yield(member{}, f.limit)
-	}
-}
 
 // Classes of characters, by the encodings that they belong to.
 const (
@@ -121,8 +56,8 @@ type survey struct {
 }
 
 // surveyOf reads a string to its end.
-func surveyOf(r io.Reader) (s survey, err error) {
-	buffer := make([]byte, hiddenHead)
+func (f *finder) surveyOf(r io.Reader) (s survey, err error) {
+	buffer := f.buffers[2][:hiddenHead]
 	for end := false; !end; {
 		n := 0
 		n, end, err = fill(r, buffer, 0)
@@ -169,13 +104,17 @@ func (s survey) decodings() (steps []step) {
 	return steps
 }
 
-// manyPercents is the number of percent signs that are more than those of a URL.
-const manyPercents = 16
+// manyPercents is the number of percent signs, and percentEvery how many characters
+// there are to each at the most, that are more than those of a URL.
+const (
+	manyPercents = 16
+	percentEvery = 32
+)
 
 // hidesByPercent reports whether a string is percent-encoded for another reason
 // than to be part of a URL.
 func (s survey) hidesByPercent() bool {
-	if s.percent >= manyPercents {
+	if s.percent >= manyPercents && s.size <= percentEvery*s.percent {
 		return true
 	}
 	for i, c := range s.head {
@@ -183,7 +122,7 @@ func (s survey) hidesByPercent() bool {
 			continue
 		}
 		out, n, took := percentNext(s.head[i:], true)
-		if took > 1 && n == 1 && isWordByte(out[0]) {
+		if took == 6 || took > 1 && n == 1 && isWordByte(out[0]) { // %uXXXX is in no URL
 			return true
 		}
 	}
@@ -192,7 +131,7 @@ func (s survey) hidesByPercent() bool {
 
 // decode decodes what there is of the head.
 func (s survey) decode(d step) []byte {
-	out := make([]byte, len(s.head)+8)
+	out := make([]byte, len(s.head))
 	n, _, _ := d().Transform(out, s.head, s.whole())
 	return out[:n]
 }
@@ -201,12 +140,14 @@ func (s survey) decode(d step) []byte {
 // worth a look: less than that the smallest test virus has not.
 const leastText = 64
 
-// maxTries bounds how many encodings over one another are undone.
+// maxEncodings bounds how many encodings over one another are undone.
 const maxEncodings = 8
 
 // scripts looks at all strings that a text's scripts are made of.
 func (f *finder) scripts(s *script) {
-	for _, v := range s.finish() {
+	found := s.finish()
+	s.changes = s.changesOf()
+	for _, v := range found {
 		if f.done || f.limit != nil {
 			return
 		}
@@ -225,7 +166,7 @@ func (f *finder) string(s *script, v value) {
 	if text != v && s.nodes[text].settled {
 		return
 	}
-	about, err := surveyOf(spending{s.open(text), f.budget})
+	about, err := f.surveyOf(s.open(text))
 	f.over(err)
 	if about.size < hiddenLeast || f.limit != nil {
 		return
@@ -239,15 +180,17 @@ func (f *finder) string(s *script, v value) {
 // plain looks at a string that scripts put together.
 func (f *finder) plain(s *script, v value, about survey) {
 	isNumbers := s.nodes[v].kind == nodeNumbers
-	switch w := worthOf(about.head); {
-	case w == noise && isNumbers:
+	w := worthOf(about.head)
+	if isNumbers && (w == noise || w == prose) {
 		f.changed(s, v)
+	}
+	switch {
 	case w == known, w == prose && (isNumbers || about.size >= leastText), w == image:
 		f.offer(s.hidden(v, w), about.head, about.whole())
 	}
 	if u, ok := parseURI(about.head); ok && hasPrefixFold(about.head, "data:") {
 		if rest := s.step(v, u.cut); rest != unknown {
-			f.uri(u, s.hidden(rest, noise), s.fileName)
+			f.uri(u, s.hidden(rest, noise), func() string { return s.fileName })
 		}
 	}
 }
@@ -269,7 +212,7 @@ func (s *script) hidden(v value, w worth) hidden {
 // encoded looks at a string as an encoded file, and at what comes out of it.
 func (f *finder) encoded(s *script, v value, about survey, tries int) {
 	for _, d := range about.decodings() {
-		if f.decoded(s, s.step(v, d), about.decode(d), about.whole(), tries) {
+		if f.decoded(s, v, d, about, tries) {
 			return
 		}
 	}
@@ -278,27 +221,28 @@ func (f *finder) encoded(s *script, v value, about survey, tries int) {
 		if turned == unknown {
 			return
 		}
-		if about, err := surveyOf(spending{s.open(turned), f.budget}); err == nil {
+		if about, err := f.surveyOf(s.open(turned)); err == nil {
 			f.encoded(s, turned, about, tries)
 		}
 	}
 }
 
-// decoded looks at a file that a string decodes to; head is what it begins with,
-// or all of it.
-func (f *finder) decoded(s *script, v value, head []byte, whole bool, tries int) bool {
-	if v == unknown {
-		return false
-	}
+// decoded looks at a file that a string decodes to by a step. It reports whether
+// it is one.
+func (f *finder) decoded(s *script, v value, d step, about survey, tries int) bool {
+	head := about.decode(d)
 	w := worthOf(head)
 	if w == noise {
-		return f.keyed(s, v, head)
+		return f.keyed(s, v, d, head)
 	}
-	if !f.offer(s.hidden(v, w), head, whole) {
+	if v = s.step(v, d); v == unknown {
+		return false
+	}
+	if !f.offer(s.hidden(v, w), head, about.whole()) {
 		return w == image
 	}
 	if w == prose && tries > 0 {
-		about, err := surveyOf(spending{s.open(v), f.budget})
+		about, err := f.surveyOf(s.open(v))
 		f.over(err)
 		f.encoded(s, v, about, tries-1)
 	}
@@ -308,61 +252,94 @@ func (f *finder) decoded(s *script, v value, head []byte, whole bool, tries int)
 // leastKeyed is the length in bytes from which a file is tried with keys.
 const leastKeyed = 32
 
-// keyed looks for a file whose bytes were changed by a key that the script shows.
-func (f *finder) keyed(s *script, v value, head []byte) bool {
+// keyed looks for a file whose bytes, decoded by a step, were changed by a key that
+// the script shows.
+func (f *finder) keyed(s *script, v value, d step, head []byte) bool {
 	head = head[:min(len(head), 64)]
-	if len(head) < leastKeyed || !f.budget.spend(len(head)*(len(s.keys)+3*len(s.numbers))) {
+	if len(head) < leastKeyed || len(s.changes) == 0 {
 		return false
 	}
-	xor := func(b, k byte) byte { return b ^ k }
-	try := func(key []byte, apply func(b, k byte) byte) bool {
-		return f.fits(s, v, survey{size: len(head), head: head}, keyStep(key, apply))
+	if !f.budget.spend(len(head) * len(s.changes)) {
+		f.over(errWork)
+		return false
 	}
-	for _, r := range s.numbers {
-		key := []byte{byte(r)}
-		if try(key, xor) || try(key, func(b, k byte) byte { return b - k }) || try(key, func(b, k byte) byte { return b + k }) {
-			return true
-		}
-	}
-	for _, k := range s.keys {
-		if key := s.short(k); s.swaps && len(key) > 0 && try(key, xor) {
+	about := survey{size: len(head), head: head}
+	for _, change := range s.changes {
+		if w := worthOf(about.decode(change)); w == prose || w == known {
+			if found := s.step(s.step(v, d), change); found != unknown {
+				f.emit(s.hidden(found, w))
+			}
 			return true
 		}
 	}
 	return false
 }
 
-// fits hands out what a string decodes to by a step that may be the one, if its
-// head says that it is.
-func (f *finder) fits(s *script, v value, about survey, d step) bool {
-	w := worthOf(about.decode(d))
-	if w != prose && w != known {
-		return false
+// changesOf gives the ways in which the bytes of a file may have been changed, by
+// the numbers and the words that the script shows.
+func (s *script) changesOf() (changes []step) {
+	xor := func(b, k byte) byte { return b ^ k }
+	for _, r := range s.numbers {
+		key := []byte{byte(r)}
+		changes = append(changes, keyStep(key, xor),
+			keyStep(key, func(b, k byte) byte { return b - k }),
+			keyStep(key, func(b, k byte) byte { return b + k }))
 	}
-	if found := s.step(v, d); found != unknown {
-		f.emit(s.hidden(found, w))
+	for _, k := range s.keys {
+		if key := s.short(k); s.swaps && len(key) > 0 {
+			changes = append(changes, keyStep(key, xor))
+		}
 	}
-	return true
+	return changes
+}
+
+// emitChanged hands out a file that numbers decode to by a step.
+func (f *finder) emitChanged(s *script, numbers node, d step, w worth) {
+	if v := s.step(s.span(nodeRaw, int(numbers.a), int(numbers.b), false), d); v != unknown {
+		f.emit(s.hidden(v, w))
+	}
 }
 
 // changed looks for a file in numbers that were each changed by one that the
-// script shows.
+// script shows. Of several texts that come out the likeliest one is taken.
 func (f *finder) changed(s *script, v value) {
 	n := s.nodes[v]
-	raw := s.span(nodeRaw, int(n.a), int(n.b), false)
-	if raw == unknown {
-		return
-	}
 	head := s.src[n.a:min(n.b, n.a+hiddenHead)]
+	about := survey{size: int(n.b - n.a), head: head}
+	var likeliest step
+	words := 0
 	for _, k := range s.numbers {
 		for _, change := range []func(rune) rune{
 			func(r rune) rune { return r ^ k },
 			func(r rune) rune { return r - k },
 			func(r rune) rune { return r + k },
 		} {
-			if f.fits(s, raw, survey{size: int(n.b - n.a), head: head}, numbersStep(change, true)) {
+			if !f.budget.spend(len(head)) {
+				f.over(errWork)
 				return
+			}
+			d := numbersStep(change, true)
+			out := about.decode(d)
+			switch score := wordBytes(out); {
+			case worthOf(out) == known:
+				f.emitChanged(s, n, d, known)
+				return
+			case worthOf(out) == prose && score > words:
+				likeliest, words = d, score
 			}
 		}
 	}
+	if likeliest != nil {
+		f.emitChanged(s, n, likeliest, prose)
+	}
+}
+
+// wordBytes counts the letters, digits and blanks in b.
+func wordBytes(b []byte) (n int) {
+	for _, c := range b {
+		if isWordByte(c) || c == ' ' {
+			n++
+		}
+	}
+	return n
 }

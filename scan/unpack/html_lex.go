@@ -37,7 +37,8 @@ type lexer struct {
 	before byte // kind of the token before: a slash behind an operand divides
 	// single has, for a quote or a slash that was found to have no partner, where
 	// its line ends: none before that has one.
-	single [256]int
+	single  [256]int
+	lineEnd int // what line found last
 }
 
 // next reads a token.
@@ -45,7 +46,7 @@ func (l *lexer) next() token {
 	l.space()
 	t := l.read()
 	l.before = t.kind
-	if t.kind == tokenName && isKeyword(string(l.code[t.start:t.end])) {
+	if t.kind == tokenName && isKeyword(l.code[t.start:t.end]) {
 		l.before = ';'
 	}
 	return t
@@ -104,24 +105,26 @@ func (l *lexer) operatorBefore() bool {
 	return true
 }
 
-// operator reads an operator.
+// operator reads an operator. Of those of two characters that are of no interest
+// the second one is read for itself, but for the equals sign.
 func (l *lexer) operator() token {
-	t := token{kind: l.code[l.at], start: l.at}
-	rest := l.code[l.at:]
-	has := func(s string) bool { return len(rest) >= len(s) && string(rest[:len(s)]) == s }
+	c, second := l.code[l.at], byte(0)
+	if l.at+1 < len(l.code) {
+		second = l.code[l.at+1]
+	}
+	t := token{kind: c, start: l.at}
 	n := 1
 	switch {
-	case has("+="):
+	case second == '=' && (c == '+' || c == '&' && l.basic):
 		t.kind, n = tokenAppend, 2
-	case has("?."):
-		t.kind, n = '.', 2
-	case has("=="), has("=>"), has("!="), has("<="), has(">="), has("++"), has("--"), has("&&"), has("||"), has("??"), has("**"), has("-="), has("*="), has("/="), has("%="), has("|="), has("&="):
-		t.kind, n = tokenOther, 2
-		if l.basic && has("&=") {
-			t.kind = tokenAppend
-		}
-	case has("^="):
+	case second == '=' && c == '^':
 		n = 2
+	case second == '=' && strings.IndexByte("=!<>-*/%|&", c) >= 0, second == '>' && c == '=':
+		t.kind, n = tokenOther, 2
+	case second == c && strings.IndexByte("+-&|?*", c) >= 0 && !l.basic:
+		t.kind, n = tokenOther, 2
+	case c == '?' && second == '.':
+		t.kind, n = '.', 2
 	}
 	l.at += n
 	t.end = l.at
@@ -168,10 +171,14 @@ func (l *lexer) skip(found, n int) {
 
 // line is where the line ends that the lexer is in.
 func (l *lexer) line() int {
-	if i := bytes.IndexByte(l.code[l.at:], '\n'); i >= 0 {
-		return l.at + i
+	if l.lineEnd >= l.at {
+		return l.lineEnd
 	}
-	return len(l.code)
+	l.lineEnd = len(l.code)
+	if i := bytes.IndexByte(l.code[l.at:], '\n'); i >= 0 {
+		l.lineEnd = l.at + i
+	}
+	return l.lineEnd
 }
 
 // quoted reads a string; ok is false when it has no end.
@@ -337,16 +344,27 @@ func doubledStep() transform.Transformer {
 		if len(src) < 2 && !atEnd {
 			return out, 0, 0
 		}
-		return [4]byte{'"'}, 1, min(2, len(src))
+		if len(src) > 1 && src[1] == '"' {
+			return [4]byte{'"'}, 1, 2
+		}
+		return [4]byte{'"'}, 1, 1
 	}}
 }
 
-// isKeyword reports whether an operand may follow a word, which then is none itself.
-func isKeyword(word string) bool {
-	switch strings.ToLower(word) {
-	case "new", "return", "typeof", "void", "await", "yield", "case", "throw", "in", "of", "delete", "else", "do",
-		"var", "let", "const", "dim", "set", "call", "and", "or", "not", "then", "xor", "mod":
-		return true
+// keywords are words, in lower case, that are no operands: one may follow.
+var keywords = map[string]bool{
+	"new": true, "return": true, "typeof": true, "void": true, "await": true, "yield": true, "case": true, "throw": true, "in": true, "of": true,
+	"delete": true, "else": true, "do": true, "var": true, "let": true, "const": true, "dim": true, "set": true, "call": true, "and": true, "or": true,
+	"not": true, "then": true, "xor": true, "mod": true,
+}
+
+func isKeyword(word []byte) bool {
+	var lower [6]byte
+	if len(word) > len(lower) {
+		return false
 	}
-	return false
+	for i, c := range word {
+		lower[i] = c | 0x20
+	}
+	return keywords[string(lower[:len(word)])]
 }

@@ -23,8 +23,10 @@ type script struct {
 	reverses  bool     // strings are turned round
 	numbers   []rune   // by which others may be changed
 	keys      []value  // strings that others may be changed by
+	changes   []step   // by these numbers and strings, once all scripts were read
 	fileName  string   // of what is hidden
 	swaps     bool     // bytes are changed by ^
+	encoded   bool     // some of it cannot be read: see encodedMark
 }
 
 const (
@@ -33,6 +35,9 @@ const (
 
 	// maxKeys bounds the numbers, and the strings, that hidden files are tried with.
 	maxKeys = 24
+
+	// maxVariables bounds how often variables are given values anew.
+	maxVariables = 1 << 17
 
 	// leastNumbers is the number of numbers in a row that may be a file.
 	leastNumbers = 8
@@ -44,6 +49,7 @@ func newScript(text []byte, b *hiddenBudget) *script {
 
 // read reads the script that stands in the text from start to end.
 func (s *script) read(start, end int, basic bool) {
+	s.encoded = s.encoded || bytes.Contains(s.src[start:end], encodedMark)
 	s.lexer = lexer{code: s.src[:end], at: start, basic: basic}
 	s.advance()
 	for s.tok.kind != tokenEnd {
@@ -145,7 +151,7 @@ type ref struct {
 
 // operand reads one operand. When none stands here nothing is read.
 func (s *script) operand(depth int) value {
-	for s.tok.kind == tokenName && isKeyword(s.word()) {
+	for s.tok.kind == tokenName && isKeyword(s.src[s.tok.start:s.tok.end]) {
 		s.advance()
 	}
 	if depth > maxNesting {
@@ -421,7 +427,12 @@ func (s *script) assign(r ref, depth int) value {
 		delete(s.variables, r.name)
 		return unknown
 	}
-	if !had && len(s.names) < maxNodes {
+	if !had && len(s.names) >= maxVariables {
+		s.full = true
+		s.settle(v)
+		return unknown
+	}
+	if !had {
 		s.names = append(s.names, r.name)
 	}
 	s.variables[r.name] = v

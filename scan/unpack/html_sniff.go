@@ -123,7 +123,7 @@ func sniffed(data []byte) [3][]byte {
 // looksLikeScript reports whether there is a script in data.
 func looksLikeScript(data []byte) bool {
 	for _, window := range sniffed(data) {
-		if hasCall(window) || hasDeclaration(window) {
+		if hasCall(window) || hasDeclaration(window) || hasDim(window) {
 			return true
 		}
 	}
@@ -152,12 +152,22 @@ func hasCall(b []byte) bool {
 		if scriptCalls[string(lower[:len(name)])] || string(lower[:len(name)]) == "chr" && isOperand(b[:at], len(name)) {
 			return true
 		}
-		if behind := bytes.IndexByte(b[at:min(len(b), at+64)], ')'); string(name) == "function" && behind >= 0 {
-			if rest := bytes.TrimLeft(b[at+behind+1:min(len(b), at+behind+16)], " \r\n"); len(rest) > 0 && rest[0] == '{' {
-				return true
-			}
+		if isFunction(b, at, len(name)) {
+			return true
 		}
 	}
+}
+
+// isFunction reports whether the parenthesis at an offset belongs to a function's
+// declaration; before it stands a word of n bytes.
+func isFunction(b []byte, at, n int) bool {
+	before := bytes.TrimRight(b[:at], " ")
+	if string(before[len(before)-n:]) != "function" && string(wordBefore(before[:len(before)-n])) != "function" {
+		return false
+	}
+	behind := b[at:min(len(b), at+256)]
+	end := bytes.IndexByte(behind, ')')
+	return end >= 0 && bytes.HasPrefix(bytes.TrimLeft(behind[end+1:], " \r\n"), []byte{'{'})
 }
 
 // isOperand reports whether an operator stands before the word of n bytes that b
@@ -200,15 +210,38 @@ func hasDeclaration(b []byte) bool {
 	}
 }
 
+// hasDim reports whether a line of b declares variables of VBScript: nothing but
+// their names stands behind the word.
+func hasDim(b []byte) bool {
+	for line := range bytes.Lines(b) {
+		line = bytes.TrimSpace(line)
+		if !hasPrefixFold(line, "dim ") {
+			continue
+		}
+		named := true
+		for name := range bytes.SplitSeq(line[len("dim "):], []byte{','}) {
+			name = bytes.TrimSpace(name)
+			named = named && len(name) > 0 && len(wordBefore(name)) == len(name)
+		}
+		if named {
+			return true
+		}
+	}
+	return false
+}
+
 // basicWords are what VBScript has and JavaScript has not, in lower case.
 var basicWords = [][]byte{
-	[]byte("end sub"), []byte("end function"), []byte("end if"), []byte("dim "), []byte("on error resume"), []byte("executeglobal"), []byte("strreverse("),
-	[]byte("chr("), []byte("chrw("), []byte("set "), []byte("execute("), []byte("execute "),
+	[]byte("end sub"), []byte("end function"), []byte("on error resume"), []byte("createobject("), []byte("executeglobal"), []byte("strreverse("),
+	[]byte("chr("), []byte("chrw("), []byte(`" & "`), []byte(`"&"`),
 }
 
 // isBasic reports whether a script may be VBScript.
 func isBasic(script []byte) bool {
 	for _, window := range sniffed(script) {
+		if hasDim(window) {
+			return true
+		}
 		window = bytes.ToLower(window)
 		for _, word := range basicWords {
 			if bytes.Contains(window, word) {
@@ -236,5 +269,9 @@ func isScript(data []byte) bool {
 	if bytes.HasPrefix(head, []byte("<")) && !bytes.HasPrefix(head, []byte("<!--")) {
 		return false
 	}
-	return looksLikeScript(data)
+	return bytes.HasPrefix(head, encodedMark) || looksLikeScript(data)
 }
+
+// encodedMark is how a script begins that was made unreadable by Microsoft's
+// script encoder.
+var encodedMark = []byte("#@~^")

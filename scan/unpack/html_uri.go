@@ -27,7 +27,13 @@ func parseURI(b []byte) (u uri, ok bool) {
 		return u, false
 	}
 	u.body = comma + 1
-	header, _, _ := transform.Bytes(percentStep(), head[colon+1:comma])
+	header := head[colon+1 : comma]
+	if len(header) == 0 {
+		return u, true
+	}
+	if bytes.IndexByte(header, '%') >= 0 {
+		header, _, _ = transform.Bytes(percentStep(), header)
+	}
 	for i, parameter := range strings.Split(string(header), ";") {
 		parameter = strings.Map(graphic, parameter)
 		key, text, _ := strings.Cut(parameter, "=")
@@ -70,31 +76,33 @@ var extensions = map[string]string{
 	"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp",
 }
 
-// fileNameOf is the name of the file in a data: URI; given is what the text says of it elsewhere.
-func (u uri) fileNameOf(given string) string {
-	switch {
-	case given != "":
-		return given
-	case u.name != "":
+// fileName is the name of the file in a data: URI, when nothing else says what it is.
+func (u uri) fileName(otherwise string) string {
+	if u.name != "" {
 		return u.name
 	}
-	return "data" + extensions[u.mediaType]
+	return otherwise + extensions[u.mediaType]
 }
 
 // uri hands out the file in a data: URI; data is what stands behind its comma.
 // What is in there was meant as a file, whatever it looks like; only images that
 // are nothing else are passed over.
-func (f *finder) uri(u uri, data hidden, name string) {
-	data.name = u.fileNameOf(name)
+func (f *finder) uri(u uri, data hidden, name func() string) {
+	if data.open == nil && len(data.text) < hiddenLeast {
+		return
+	}
 	data.steps = append(data.steps, percentStep)
 	if u.base64 {
 		data.steps = append(data.steps, base64Step)
 	}
-	head := data.headOf(f.budget, hiddenHead)
+	head, whole := f.headOf(data)
 	switch w := worthOf(head); {
 	case len(head) < hiddenLeast, w == image && !isMoreThanImage(spending{data.reader(), f.budget}):
 	case w != noise || u.base64:
-		f.emitOnce(data, head, len(head) < hiddenHead)
+		if data.name = name(); data.name == "" {
+			data.name = u.fileName("data")
+		}
+		f.emitOnce(data, head, whole)
 	}
 }
 

@@ -92,8 +92,11 @@ func (v *values) step(a value, s step) value {
 		return unknown
 	}
 	a = v.text(a)
-	v.steps = append(v.steps, s)
-	return v.add(node{kind: nodeStep, a: int32(a), c: int32(len(v.steps) - 1), layers: v.nodes[a].layers + 1, hides: true})
+	made := v.add(node{kind: nodeStep, a: int32(a), c: int32(len(v.steps)), layers: v.nodes[a].layers + 1, hides: true})
+	if made != unknown {
+		v.steps = append(v.steps, s)
+	}
+	return made
 }
 
 // reverse turns a string or a list round.
@@ -195,6 +198,9 @@ func (v *values) short(a value) []byte {
 // open reads a string.
 func (v *values) open(a value) io.Reader { return &valueReader{values: v, stack: []value{a}} }
 
+// stepWork is what it costs to begin on a step, in bytes that are read.
+const stepWork = 4 << 10
+
 // valueReader reads a string.
 type valueReader struct {
 	*values
@@ -206,6 +212,14 @@ type valueReader struct {
 
 // Read implements io.Reader.
 func (r *valueReader) Read(p []byte) (int, error) {
+	n, err := r.read(p)
+	if !r.budget.spend(n) && err == nil {
+		err = errWork
+	}
+	return n, err
+}
+
+func (r *valueReader) read(p []byte) (int, error) {
 	for {
 		if len(r.rest) > 0 {
 			n := copy(p, r.rest)
@@ -251,9 +265,12 @@ func (r *valueReader) enter() error {
 	case nodeJoined:
 		r.stack = append(r.stack, value(n.b), value(n.a))
 	case nodeStep:
+		if !r.budget.spend(stepWork) {
+			return errWork
+		}
 		r.inner = transform.NewReader(r.open(value(n.a)), r.steps[n.c]())
 	case nodeReversed:
-		b, err := io.ReadAll(io.LimitReader(spending{r.open(value(n.a)), r.budget}, maxReversed+1))
+		b, err := io.ReadAll(io.LimitReader(r.open(value(n.a)), maxReversed+1))
 		if err != nil {
 			return err
 		}
@@ -275,8 +292,8 @@ func (r *valueReader) decode(src []byte, t transform.Transformer) {
 		r.inner = transform.NewReader(bytes.NewReader(src), t)
 		return
 	}
-	if r.piece == nil {
-		r.piece = make([]byte, 4<<10) // a number is 3 bytes at the most, an escape less than it takes
+	if len(r.piece) < len(src) {
+		r.piece = make([]byte, len(src))
 	}
 	n, _, _ := t.Transform(r.piece, src, true)
 	r.rest = r.piece[:n]

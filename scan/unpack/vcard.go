@@ -2,7 +2,6 @@ package unpack
 
 import (
 	"bytes"
-	"io"
 	"iter"
 	"strings"
 
@@ -169,7 +168,7 @@ func (c *card) soft(start, end int) int {
 func (c *card) value(start, end, at int, steps ...step) hidden {
 	cut := func() transform.Transformer { return &cutter{skip: at} }
 	return hidden{
-		open:  func() io.Reader { return bytes.NewReader(c.text[start:end]) },
+		text:  c.text[start:end],
 		steps: append([]step{unfoldStep, cut}, steps...),
 	}
 }
@@ -256,10 +255,13 @@ func extensionOf(mediaType string) string {
 
 // file hands out the file in a value that is said to be one, whatever it looks like.
 func (c *card) file(p property, data hidden) {
+	if len(data.text) < hiddenLeast {
+		return
+	}
 	data.name = p.nameOf()
-	head := data.headOf(c.budget, hiddenHead)
+	head, whole := c.headOf(data)
 	if len(head) >= hiddenLeast && (worthOf(head) != image || isMoreThanImage(spending{data.reader(), c.budget})) {
-		c.emitOnce(data, head, len(head) < hiddenHead)
+		c.emitOnce(data, head, whole)
 	}
 }
 
@@ -267,9 +269,9 @@ func (c *card) file(p property, data hidden) {
 // hides its letters: that of ordinary ones is only in another language.
 func (c *card) quoted(p property, value []byte, data hidden) {
 	data.name = p.nameOf()
-	head := data.headOf(c.budget, hiddenHead)
+	head, whole := c.headOf(data)
 	if w := worthOf(head); w == known || w == prose && hidesByQuoting(value) {
-		c.emitOnce(data, head, len(head) < hiddenHead)
+		c.emitOnce(data, head, whole)
 	}
 }
 
@@ -295,22 +297,26 @@ func (c *card) dataURI(p property, value []byte, data hidden) {
 		return
 	}
 	data.steps = append(data.steps, dropStep(func(b byte) bool { return b == '\\' }), u.cut)
-	name := p.fileName
-	if name == "" && u.name == "" {
-		name = p.name + extensionOf(u.mediaType)
-	}
-	c.uri(u, data, name)
+	c.uri(u, data, func() string {
+		if p.fileName != "" {
+			return p.fileName
+		}
+		return u.fileName(p.name)
+	})
 }
 
 // attribute hands out a value of LDIF that is a file. Base64 is what any text has
 // there that is not in ASCII, and so are keys, hashes and certificates.
 func (c *card) attribute(p property, data hidden) {
+	if len(data.text) < hiddenLeast {
+		return
+	}
 	data.name = p.name
-	head := data.headOf(c.budget, hiddenHead)
+	head, whole := c.headOf(data)
 	plain := len(head) >= leastText && head[0] != '{' && bytes.IndexFunc(head, func(r rune) bool { return r >= 0x80 }) < 0
 	switch w := worthOf(head); {
 	case w == known && !isDER(head), w == prose && plain, w == image && isMoreThanImage(spending{data.reader(), c.budget}):
-		c.emitOnce(data, head, len(head) < hiddenHead)
+		c.emitOnce(data, head, whole)
 	}
 }
 
