@@ -187,8 +187,8 @@ func (p *page) scheme(colon int) event {
 		if s.event == codeURI && p.code > colon || start > 0 && isNameByte(p.text[start-1]) {
 			return nothing
 		}
-		if s.event == codeURI && (start == 0 || bytes.IndexByte([]byte(`"'=(;`), p.text[start-1]) < 0) {
-			return nothing
+		if s.event == codeURI && p.opening(start) == 0 && (start == 0 || p.text[start-1] != '=' && p.text[start-1] != ';') {
+			return nothing // that it is a word of a sentence is likelier
 		}
 		if s.event == dataURI {
 			if _, ok := parseURI(p.text[colon:]); !ok {
@@ -423,17 +423,24 @@ func (p *page) attribute(equals int) {
 
 // codeURI reads the script in a URI whose colon is at an offset.
 func (p *page) codeURI(colon int) {
-	isBasic := p.backwards("vbscript", colon) >= 0
-	name := "javascript"
+	scheme := p.backwards("javascript", colon)
+	isBasic := scheme < 0
 	if isBasic {
-		name = "vbscript"
+		scheme = p.backwards("vbscript", colon)
 	}
-	start, end := colon+1, p.uriEnd(p.backwards(name, colon), colon)
+	start, end := colon+1, colon+1
+	if p.opening(scheme) != 0 {
+		end = p.uriEnd(scheme, colon)
+	} else {
+		for end < len(p.text) && p.text[end] != '>' && !isSpace(p.text[end]) {
+			end++
+		}
+	}
 	text := p.text[start:end]
 	if bytes.IndexByte(text, '&') < 0 && bytes.IndexByte(text, '%') < 0 {
 		p.script.read(start, end, isBasic)
 	} else if len(text) >= leastText {
-		p.emit(hidden{name: "script.js", text: p.text[start:end], steps: []step{entityStep, percentStep}})
+		p.emit(hidden{name: "script.js", text: text, steps: []step{entityStep, percentStep}})
 	}
 	p.code = end
 }

@@ -125,16 +125,16 @@ func (s *script) expression(depth int) value {
 	for s.tok.kind == '+' || s.basic && s.tok.kind == '&' {
 		s.advance()
 		w := s.operand(depth)
-		switch {
-		case v != unknown && w != unknown:
-			v = s.join(v, w)
-		case w == unknown && v == unknown:
-			whole = false
-		default:
+		both := unknown
+		if v != unknown && w != unknown {
+			both = s.join(v, w)
+		}
+		if both == unknown {
 			whole = false
 			s.settle(v)
-			v = w
+			both = w
 		}
+		v = both
 	}
 	if !whole {
 		s.settle(v)

@@ -127,6 +127,10 @@ func TestWaysToHideAFileInAPage(t *testing.T) {
 		{"handler", `<body onload="f('` + in64(secret) + `')">`, "script.txt: " + secret},
 		{"handler with references", `<body onload="f(&quot;` + in64(secret) + in64(secret) + `&quot;)">`, `script.js: f("` + in64(secret) + in64(secret) + `")`},
 		{"URI", `<a href="javascript:f('` + in64(secret) + `')">`, "script.txt: " + secret},
+		{"URI behind a blank", `<a href=" JavaScript:f('` + in64(secret) + `')">`, "script.txt: " + secret},
+		{"URI without quotes", `<a href=javascript:f('` + in64(secret) + `')>`, "script.txt: " + secret},
+		{"URI, percent-encoded", `<a href="javascript:f%28'` + in64(secret) + in64(secret) + `')">`, "script.js: f('" + in64(secret) + in64(secret) + "')"},
+		{"URI with references", `<a href="&#106avascript:f('` + in64(secret) + `')">`, "script.js: javascript:f('" + in64(secret) + `')|page: <a href="javascript:f('` + in64(secret) + `')">`},
 		{"island", `<div id=x>` + in64("MZ"+long) + `</div>`, "script.bin: MZ" + long},
 		{"island of text, and a script", `<div id=x>` + in64(long) + `</div><script>f(x)</script>`, "script.txt: " + long},
 		{"in SVG", `<svg:svg><svg:script><![CDATA[f("` + in64(secret) + `")]]></svg:script></svg:svg>`, "script.txt: " + secret},
@@ -220,6 +224,12 @@ func TestWhatIsBehindAnImageIsHandedOut(t *testing.T) {
 		if got := hiddenIn(t, page(data)); len(got) > 0 {
 			t.Errorf("%s: %q", name, got)
 		}
+		if got := hiddenIn(t, `<script>f("`+in64(data)+`")</script>`); len(got) > 0 {
+			t.Errorf("%s in a script: %q", name, got)
+		}
+		if got := hiddenIn(t, `<script>f("`+in64(data+marker)+`")</script>`); len(got) != 1 && name != "font" {
+			t.Errorf("%s and the marker in a script: %q", name, got)
+		}
 		if got := hiddenIn(t, page(data+"\x00\x00\r\n")); len(got) > 0 && name != "bmp" && name != "webp" {
 			t.Errorf("%s, padded: %q", name, got)
 		}
@@ -304,9 +314,13 @@ func TestTextsWithTooMuchInThem(t *testing.T) {
 		{"files", "<p>" + manyURIs(1100), "f: html: limit: objects"},
 		{"strings twice as long each time", "<script>var s = '" + long + "';" + strings.Repeat("s = s + s; f(s);", 60), "f: html: script.txt: limit: overlap"},
 		{"layers", "<script>s = '%4b" + long + "';" + strings.Repeat("s = unescape(s);", 40), "f: html: limit: objects"},
+		{"pieces", "<script>s = '" + strings.Repeat("a' + '", 600_000) + "'", "f: html: limit: objects"},
 		{"parentheses", "<script>" + strings.Repeat("(", 100_000) + "'" + in64(secret) + "'", ""},
 	} {
 		n := walked(t, Limits{Depth: 1}, "f", []byte(tt.text))
+		if strings.HasPrefix(tt.text, "<script>s =") && len(n.objects) < 2 {
+			t.Errorf("%s: what came before the limit was not handed out", tt.name)
+		}
 		if got := strings.Join(n.unchecked, "|"); got != tt.want {
 			t.Errorf("%s: unchecked %q, want %q", tt.name, got, tt.want)
 		}
