@@ -260,7 +260,6 @@ func TestPiecesAreDecodedAsTheWhole(t *testing.T) {
 		{"numbers", numbersStep(nil, false), "75,0x49;&H59 0117 -0b1 12354 99999999 zz 65", "KIYu\x01あA"},
 		{"numbers with signs", numbersStep(nil, true), "75,-127,-1, - 2", "K\x81\xff\x02"},
 		{"key", keyStep([]byte("ab"), func(b, k byte) byte { return b ^ k }), "abab", "\x00\x00\x00\x00"},
-		{"UTF-7", utf7Step, "a+ADw-b+-c+MEIwRA-d+AD4", "a<b+cあいd>"},
 		{"quoted-printable", quotedStep, "=4B=\r\n=49=\n=zz=", "KI=zz="},
 		{"folds", unfoldStep, "a\r\n b\n\tc\r d\r\ne\n\n", "abcd\r\ne\n\n"},
 		{"cut", func() transform.Transformer { return &cutter{skip: 3} }, "abcdef", "def"},

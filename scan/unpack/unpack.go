@@ -68,7 +68,8 @@ type File struct {
 	Name string // as the container gives it, decoded to UTF-8; never a path to open
 	Data []byte // read-only; in memory or mapped from the scratch file
 
-	keys *keyring // set by the walk
+	keys  *keyring // set by the walk, and
+	looks *looks   // what of the openers' looks at it is known
 }
 
 // Visitor is told of each object, outermost first.
@@ -96,12 +97,41 @@ func Formats() []string {
 }
 
 // Detect names the formats that f looks like by content, in the order of the list.
+// Of a File that a Visitor is handed this costs what the walk needs anyway.
 func Detect(f File) []string {
 	var names []string
-	for _, o := range openers {
-		if o.match(f.Data) {
-			names = append(names, o.name)
+	for i := range openers {
+		if yes, _ := f.looksLike(i); yes {
+			names = append(names, openers[i].name)
 		}
 	}
 	return names
+}
+
+// looks is which openers have looked at an object, which of them know it, a bit for
+// each in the list, and which have panicked.
+type looks struct {
+	asked, known uint64
+	panics       map[int]error
+}
+
+// looksLike asks an opener, at most once, whether f looks like its format. Its panic
+// is an error, and means no.
+func (f File) looksLike(i int) (yes bool, err error) {
+	l := f.looks
+	if l == nil {
+		l = &looks{}
+	}
+	if l.asked&(1<<i) == 0 {
+		l.asked |= 1 << i
+		switch yes, err := openers[i].looksAt(f.Data); {
+		case err != nil && l.panics == nil:
+			l.panics = map[int]error{i: err}
+		case err != nil:
+			l.panics[i] = err
+		case yes:
+			l.known |= 1 << i
+		}
+	}
+	return l.known&(1<<i) != 0, l.panics[i]
 }

@@ -68,7 +68,7 @@ type walk struct {
 
 // object hands out one object and opens it as every format that it looks like.
 func (w *walk) object(path, formats []string, f File) error {
-	f.keys = w.keys
+	f.keys, f.looks = w.keys, &looks{}
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
@@ -77,7 +77,11 @@ func (w *walk) object(path, formats []string, f File) error {
 	}
 	for i := range openers {
 		c := container{walk: w, opener: &openers[i], path: path, file: f}
-		if !c.matches() {
+		yes, err := f.looksLike(i)
+		if err != nil {
+			c.tell(path, "", err)
+		}
+		if !yes {
 			continue
 		}
 		if len(formats) >= w.limits.Depth {
@@ -102,18 +106,15 @@ type container struct {
 	out     int64 // bytes unpacked from it, not counting what is within those
 }
 
-// matches asks the opener whether the object looks like its format.
-func (c *container) matches() (yes bool) {
-	defer c.contain()
-	return c.opener.match(c.file.Data)
-}
-
 // open walks the container's members. It returns an error only when ctx ended.
 func (c *container) open() (err error) {
 	opening := true // false while the walk's own code and the visitor run: their panics are not the opener's
 	defer func() {
-		if opening {
-			c.told(recover())
+		if !opening {
+			return
+		}
+		if panicked := recover(); panicked != nil {
+			c.tell(c.path, "", openerPanic(panicked))
 		}
 	}()
 	for m, problem := range c.opener.entries(c.file) {
@@ -131,17 +132,17 @@ func (c *container) open() (err error) {
 	return err
 }
 
-// contain is deferred around an opener's code: its panic is damage of the
-// container, and the rest of the walk goes on.
-func (c *container) contain() { c.told(recover()) }
-
-// told tells of an opener's panic, if it is one.
-func (c *container) told(panicked any) {
-	if panicked != nil {
-		c.tell(c.path, "", openerPanic(panicked))
-	}
+// looksAt asks the opener whether data looks like its format.
+func (o *opener) looksAt(data []byte) (yes bool, err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			yes, err = false, openerPanic(panicked)
+		}
+	}()
+	return o.match(data), nil
 }
 
+// openerPanic is damage of the container: the rest of the walk goes on.
 func openerPanic(p any) error { return fmt.Errorf("%w: opener panicked: %v", ErrDamaged, p) }
 
 // member hands out one member and what is in it. It reports whether the

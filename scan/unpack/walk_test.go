@@ -166,7 +166,11 @@ func opening(t *testing.T, o opener, ctx context.Context, n *notes) error {
 	t.Helper()
 	w := &walk{Walker: NewWalker(NewArena(nil, 0), Limits{}), ctx: ctx, visitor: n}
 	c := container{walk: w, opener: &o, path: []string{"f"}, formats: []string{o.name}}
-	if !c.matches() {
+	yes, err := o.looksAt(nil)
+	if err != nil {
+		c.tell(c.path, "", err)
+	}
+	if !yes {
 		return nil
 	}
 	return c.open()
