@@ -17,7 +17,6 @@ var signatures = []struct {
 	at   int
 	text string
 }{
-	{"7z", 0, "7z\xbc\xaf\x27\x1c"},
 	{"rar", 0, "Rar!\x1a\x07"},
 	{"xz", 0, "\xfd7zXZ\x00"},
 	{"zstd", 0, "\x28\xb5\x2f\xfd"},

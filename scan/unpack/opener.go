@@ -13,8 +13,14 @@ import (
 // all of them: one that is two formats at once is opened as both.
 var openers = [...]opener{
 	zipOpener,
+	sevenZipOpener,
 	gzipOpener,
 	bzip2Opener,
+	xzOpener,
+	lzmaOpener,
+	lzipOpener,
+	zstdOpener,
+	lz4Opener,
 	tarOpener,
 	mboxOpener,
 	charsetOpener,

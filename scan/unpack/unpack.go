@@ -26,8 +26,8 @@ type LimitError struct {
 	// Limit is one of "depth", "objects", "unpacked", "ratio" (the fields of
 	// Limits), "overlap" (a container whose entries lie over one another, so that
 	// the same bytes would be unpacked again and again, or go by many names),
-	// "zeros" (an object of which long runs of zeros were left out) and "scratch"
-	// (the scratch file cannot grow).
+	// "zeros" (an object of which long runs of zeros were left out), "memory" (the
+	// window that a decoder would need) and "scratch" (the scratch file cannot grow).
 	Limit string
 }
 
@@ -82,8 +82,8 @@ type Visitor interface {
 	Object(path []string, formats []string, f File) (open bool)
 	// Unchecked is told what could not be read: the path of the object and why.
 	// A limit is told once for each container that it leaves unfinished, with
-	// the container's path; everything before it has been handed out. Only
-	// "zeros" is about the object itself, and nothing behind it is left out.
+	// the container's path; everything before it has been handed out. Only "zeros"
+	// and "memory" are about the object itself, and leave out no other.
 	Unchecked(path []string, err error)
 }
 

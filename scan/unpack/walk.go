@@ -17,6 +17,7 @@ type Walker struct {
 	objects  int
 	unpacked int64
 	keys     *keyring // nil: no passwords
+	memory   memory
 }
 
 // NewWalker makes a walker that keeps what it unpacks in a.
@@ -148,7 +149,7 @@ func openerPanic(p any) error { return fmt.Errorf("%w: opener panicked: %v", Err
 // member hands out one member and what is in it. It reports whether the
 // container's next one may be asked for; an error only when ctx ended.
 func (c *container) member(m member, problem error) (more bool, err error) {
-	if errors.Is(problem, ErrLimit) {
+	if isFinal(problem) {
 		c.tell(c.path, m.name, problem)
 		return false, nil
 	}
@@ -175,12 +176,19 @@ func (c *container) member(m member, problem error) (more bool, err error) {
 	if problem == nil {
 		return true, nil
 	}
-	limited := errors.Is(problem, ErrLimit) && !errors.Is(problem, errZeros)
+	limited := isFinal(problem)
 	if limited || m.name == "" {
 		path = c.path
 	}
 	c.tell(path, m.name, problem)
 	return !limited, nil
+}
+
+// isFinal reports whether err is a limit behind which nothing more of the
+// container is read.
+func isFinal(err error) bool {
+	var limit *LimitError
+	return errors.As(err, &limit) && limit.Limit != "zeros" && limit.Limit != "memory"
 }
 
 // tell tells the visitor what could not be read, in words: "zip: a.exe: encrypted".
