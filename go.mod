@@ -17,6 +17,7 @@ require (
 )
 
 require (
+	github.com/nwaples/rardecode/v2 v2.4.6
 	github.com/pierrec/lz4/v4 v4.1.33
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/stangelandcl/ppmd v0.1.1

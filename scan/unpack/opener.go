@@ -13,6 +13,7 @@ import (
 // all of them: one that is two formats at once is opened as both.
 var openers = [...]opener{
 	zipOpener,
+	rarOpener,
 	sevenZipOpener,
 	gzipOpener,
 	bzip2Opener,
