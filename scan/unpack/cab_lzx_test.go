@@ -2,6 +2,7 @@ package unpack
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -376,6 +377,18 @@ func differ(a, b string) int {
 	return i
 }
 
+// A byte of padding may stand in the frame that it ends, or before the next one.
+func TestLZXPaddingBeforeAFrame(t *testing.T) {
+	data := program(70_000)
+	blocks := lzxFrames(15, data, 0, []int{lzxVerbatim, lzxUncompressed}, []int{lzxFrame - 1001, 1001})
+	n := len(blocks[0].data) - 1
+	blocks[0].data, blocks[1].data = blocks[0].data[:n], append([]byte{0}, blocks[1].data...)
+	got := walked(t, Limits{}, "f", makeCab(cabPart{method: 3 | 15<<8, blocks: blocks, files: []cabEntry{{"a.exe", 0, len(data)}}}))
+	if len(got.unchecked) > 0 || len(got.data) != 2 || got.data[1] != string(data) {
+		t.Errorf("%d objects, unchecked %q", len(got.data), got.unchecked)
+	}
+}
+
 func TestLZXFramesOfOneStream(t *testing.T) {
 	data := program(90_000)
 	var stream []byte
@@ -589,6 +602,14 @@ func TestQuantum(t *testing.T) {
 				t.Errorf("%d bytes, want %d; they differ from %d on", len(got), len(data), differ(got, string(data)))
 			}
 		})
+	}
+	// Writer and decoder share their models: this is what cabextract 1.9 was seen to read.
+	var stream []byte
+	for _, b := range quantumBlocks(15, program(150_000)) {
+		stream = append(stream, b.data...)
+	}
+	if sum := fmt.Sprintf("%x", sha256.Sum256(stream)); sum != "60451aa88b3221a3acab1d1b84ada874fb9ffe8d9b77bf1d827286e67614bd85" {
+		t.Errorf("the writer's stream has the digest %s", sum)
 	}
 	if _, err := newQuantumDecoder(9); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("a window of 9 bits: %v", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -182,6 +183,47 @@ func TestCabinetsAreReadTolerantly(t *testing.T) {
 			}
 			if unchecked != tt.unchecked {
 				t.Errorf("unchecked %q, want %q", unchecked, tt.unchecked)
+			}
+		})
+	}
+}
+
+// What lies over one another is unpacked again and again, but not without end.
+func TestCabinetsAreBounded(t *testing.T) {
+	text := strings.Repeat("x", 1000)
+	nested := cabPart{0, storedBlocks(text), nil, 0}
+	for i := range 20 {
+		nested.files = append(nested.files, cabEntry{fmt.Sprint(i), i, 1000 - i})
+	}
+	var parts []cabPart
+	for i := range 64 {
+		parts = append(parts, cabPart{0, storedBlocks(text), []cabEntry{{fmt.Sprint(i), 0, 1000 * (64 - i)}}, 0})
+	}
+	chain := makeCab(parts...)
+	for i := range parts { // each folder goes on into those behind it
+		chain[cabHeaderSize+cabFolderSize*i+4] = byte(len(parts) - i)
+	}
+	zeros := mszipBlocks(string(make([]byte, lzxFrame)))
+	far := cabPart{1, slices.Repeat(zeros, cabWaste/lzxFrame+2), []cabEntry{{"a", cabWaste + 1, 5}}, 0}
+	plain := makeCab(cabPart{0, storedBlocks("x"), []cabEntry{{"a", 0, 1}}, 0})
+	for _, tt := range []struct {
+		name, unchecked string
+		least, most     int // objects
+		data            []byte
+	}{
+		{"files over one another", "f: cab: limit: overlap", cabPasses, cabPasses, makeCab(nested)},
+		{"folders over one another", "f: cab: 19: limit: overlap", 16, 50, chain},
+		{"file behind much that is none", "f: cab: a: limit: overlap", 0, 0, makeCab(far)},
+		{"many cabinets", "f: cab: limit: objects", cabMost, cabMost, bytes.Repeat(plain, cabMost+1)},
+		{"as many as may be", "", cabMost, cabMost, bytes.Repeat(plain, cabMost)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := walked(t, Limits{}, "f", tt.data)
+			if got := strings.Join(n.unchecked, ";"); got != tt.unchecked {
+				t.Errorf("unchecked %q, want %q", got, tt.unchecked)
+			}
+			if got := len(n.objects) - 1; got < tt.least || got > tt.most {
+				t.Errorf("%d objects, want %d to %d", got, tt.least, tt.most)
 			}
 		})
 	}
