@@ -229,6 +229,27 @@ func TestCabinetsAreBounded(t *testing.T) {
 	}
 }
 
+func TestFieldsOfAnyValueAreReadWithoutPanic(t *testing.T) {
+	data := program(300)
+	for name, whole := range map[string][]byte{
+		"stored":  load(t, "cab-stored.cab"),
+		"lzx":     makeCab(cabPart{3 | 15<<8, lzxFrames(15, data, 300, []int{lzxVerbatim, lzxUncompressed}, []int{99}), []cabEntry{{"a", 0, 300}}, 0}),
+		"quantum": makeCab(cabPart{2 | 10<<8, quantumBlocks(10, data), []cabEntry{{"a", 0, 300}}, 0}),
+		"tnef":    load(t, "tnef-message.dat"),
+		"rtf":     load(t, "tnef-rtf.dat"),
+	} {
+		for at := range whole {
+			for _, value := range []string{"\x00\x00", "\x01\x00", "\xff\xff", "\x00\x00\x00\x00", "\x01\x00\x00\x00", "\xff\xff\xff\x7f", "\xff\xff\xff\xff"} {
+				n := &notes{discard: true}
+				n.walk(t, NewArena(nil, 0), Limits{Unpacked: 1 << 20}, "f", put(whole, at, value))
+				if told := strings.Join(n.unchecked, ";"); strings.Contains(told, "panicked") {
+					t.Errorf("%s, %x at %d: %s", name, value, at, told)
+				}
+			}
+		}
+	}
+}
+
 func FuzzCab(f *testing.F) {
 	data := program(700)
 	f.Add(makeCab(cabPart{3 | 15<<8, lzxFrames(15, data, 700, []int{lzxVerbatim, lzxUncompressed, lzxAligned}, []int{201}), []cabEntry{{"a.exe", 0, 700}}, 0}))

@@ -20,7 +20,7 @@ const (
 
 	// rtfOverlap bounds how often the bytes of a document are decoded, on average:
 	// an object within an object belongs to both.
-	rtfOverlap = 32
+	rtfOverlap = 16
 
 	// rtfHead is how much of an object is looked at for its headers, in bytes.
 	rtfHead = 8 << 10
