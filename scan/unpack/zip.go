@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // zipOpener opens PKZIP archives and what is built on them: jar, OOXML, ODF.
@@ -41,11 +43,14 @@ type zipReader struct {
 	seen  map[zipExtent][]string
 	walks map[zipWalk]bool // the central directories that have been walked
 
-	overlaid bool        // a name for bytes that have been read was passed over
-	headers  bool        // there are local headers that no directory lists
-	parsed   int64       // bytes of central headers read in all
-	read     int64       // compressed bytes read in all
-	flate    flateReader // made when first needed, used for every member
+	overlaid bool  // a name for bytes that have been read was passed over
+	headers  bool  // there are local headers that no directory lists
+	parsed   int64 // bytes of central headers read in all
+	read     int64 // compressed bytes read in all
+	// Made when first needed, used for every member.
+	flate  flateReader
+	zstd   *zstd.Decoder
+	memory []byte // of ppmd
 
 	yield func(member, error) bool
 	done  bool // nobody wants more
@@ -56,7 +61,10 @@ type zipExtent struct {
 	start    int
 	method   uint16
 	strength byte
-	packed   int64 // of methods whose bytes do not end by themselves
+
+	// Of methods whose bytes do not end by themselves.
+	packed, size int64
+	flags        uint16
 }
 
 // zipWalk is a way to read a central directory.
@@ -69,6 +77,7 @@ type zipWalk struct {
 type zipEntry struct {
 	name     string
 	method   uint16
+	flags    uint16
 	start    int      // of the compressed bytes, or of what stands before them when they are encrypted
 	packed   int64    // their length, with what encryption adds; unknownSize when no header says
 	size     int64    // unpacked; unknownSize when no header says
@@ -220,8 +229,11 @@ func (z *zipReader) try(at int, e zipEntry) {
 		return
 	}
 	x := zipExtent{start: e.start, method: e.method, strength: e.strength}
-	if e.method == zipStored {
+	if !zipMethodOf(e.method).ends {
 		x.packed = e.packed
+		if e.method != zipStored {
+			x.size, x.flags = e.size, e.flags&zipMethodFlags
+		}
 	}
 	names := z.seen[x]
 	if slices.Contains(names, e.name) {

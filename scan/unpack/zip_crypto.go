@@ -168,8 +168,8 @@ func (z *zipReader) unlock(e *zipEntry, m member) bool {
 	if zipMethodOf(e.method).open == nil {
 		return false
 	}
-	if e.method == zipStored && e.packed == unknownSize {
-		e.packed = z.storedSize(e.start)
+	if !zipMethodOf(e.method).ends {
+		z.measure(e)
 	}
 	var partly *zipKey
 	key := z.search(e, &partly)

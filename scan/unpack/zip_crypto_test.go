@@ -48,14 +48,19 @@ func TestEncryptedSamplesAreOpened(t *testing.T) {
 		{"zip-aes-stored.zip", "kiyome", "note.txt"},
 		{"zip-aes128.zip", "kiyome", "請求書.txt"},
 		{"zip-aes192.zip", "kiyome", "note.txt"},
+		{"zip-crypto-ppmd.zip", "kiyome", "note.txt"},
+		{"zip-crypto-lzma.zip", "kiyome", "note.txt"},
+		{"zip-aes-bzip2.zip", "kiyome", "請求書.txt"},
+		{"zip-aes-deflate64.zip", "kiyome", "note.txt"},
+		{"zip-aes-xz.zip", "kiyome", "note.txt"},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
 			data := load(t, tt.file)
-			n := opened(t, append(wrongPasswords(150), tt.password), data)
+			n := opened(t, append(wrongPasswords(15), tt.password), data)
 			if n.marked != tt.marked || len(n.unchecked) > 0 || len(n.objects) != 2 {
 				t.Errorf("objects %q, marked %q, unchecked %q", n.objects, n.marked, n.unchecked)
 			}
-			for _, passwords := range [][]string{nil, wrongPasswords(150)} {
+			for _, passwords := range [][]string{nil, wrongPasswords(15)} {
 				n := opened(t, passwords, data)
 				if len(n.objects) != 1 || len(n.errs) != 1 || !strings.Contains(n.unchecked[0], "encrypted") {
 					t.Errorf("without the password: objects %q, unchecked %q", n.objects, n.unchecked)

@@ -32,6 +32,8 @@ const (
 	zipEncrypted = 1 << 0
 	zipLater     = 1 << 3 // sizes and checksum follow the bytes
 	zipUTF8      = 1 << 11
+
+	zipMethodFlags = 3 << 1 // what they mean depends on the method
 )
 
 // unknownSize is the size of what no header tells.
@@ -164,6 +166,7 @@ func (h *zipHeader) entry(start int) zipEntry {
 	e := zipEntry{
 		name:   h.fileName(),
 		method: h.method,
+		flags:  h.flags,
 		start:  start,
 		packed: h.packed,
 		size:   h.size,

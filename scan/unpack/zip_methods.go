@@ -2,14 +2,17 @@ package unpack
 
 import (
 	"bytes"
+	"compress/bzip2"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/zstd"
 )
 
 // zipMethod is a compression method. One without open is known by name only.
@@ -19,6 +22,10 @@ type zipMethod struct {
 	// open makes the reader that unpacks an entry. Its error wraps one of the
 	// package's reasons, or is damage.
 	open func(z *zipReader, e *zipEntry, in zipInput) (io.Reader, error)
+
+	// ends says that the compressed bytes end by themselves, and are read without
+	// what the headers say of their length.
+	ends bool
 
 	// shows says that bytes which are no such compressed bytes hardly ever unpack
 	// without an error.
@@ -46,35 +53,35 @@ func zipMethodOf(id uint16) zipMethod {
 	case zipStored:
 		return zipMethod{name: "stored", open: (*zipReader).copied}
 	case 1:
-		return zipMethod{name: "shrink"}
+		return zipMethod{name: "shrink", open: (*zipReader).unshrunk}
 	case 2, 3, 4, 5:
-		return zipMethod{name: "reduce"}
+		return zipMethod{name: "reduce", open: (*zipReader).expanded}
 	case 6:
-		return zipMethod{name: "implode"}
+		return zipMethod{name: "implode", open: (*zipReader).exploded}
 	case zipDeflated:
-		return zipMethod{name: "deflate", open: (*zipReader).inflated, shows: true}
+		return zipMethod{name: "deflate", open: (*zipReader).inflated, shows: true, ends: true}
 	case 9:
-		return zipMethod{name: "deflate64"}
+		return zipMethod{name: "deflate64", open: (*zipReader).inflated64, shows: true, ends: true}
 	case 10:
-		return zipMethod{name: "implode (DCL)"}
+		return zipMethod{name: "implode (DCL)", open: (*zipReader).explodedDCL, shows: true, ends: true}
 	case 12:
-		return zipMethod{name: "bzip2"}
-	case 14:
-		return zipMethod{name: "lzma"}
+		return zipMethod{name: "bzip2", open: (*zipReader).bunzipped, shows: true}
+	case zipLZMA:
+		return zipMethod{name: "lzma", open: (*zipReader).unlzma, shows: true}
 	case 16, 18, 19:
 		return zipMethod{name: "of IBM"}
 	case 20, 93:
-		return zipMethod{name: "zstd"}
+		return zipMethod{name: "zstd", open: (*zipReader).unzstd, shows: true}
 	case 94:
 		return zipMethod{name: "mp3"}
 	case 95:
-		return zipMethod{name: "xz"}
+		return zipMethod{name: "xz", open: (*zipReader).unxz, shows: true}
 	case 96:
 		return zipMethod{name: "jpeg"}
 	case 97:
 		return zipMethod{name: "wavpack"}
 	case 98:
-		return zipMethod{name: "ppmd"}
+		return zipMethod{name: "ppmd", open: (*zipReader).unppmd}
 	case zipAES:
 		return zipMethod{name: "aes"}
 	}
@@ -84,9 +91,7 @@ func zipMethodOf(id uint16) zipMethod {
 // stored hands out bytes that are not compressed.
 func (z *zipReader) stored(e *zipEntry, m member) {
 	rest := z.data[e.start:]
-	if e.packed == unknownSize {
-		e.packed = z.storedSize(e.start)
-	}
+	z.measure(e)
 	n := min(e.packed, int64(len(rest)))
 	m.data = rest[:n]
 	e.end = e.start + int(n)
@@ -105,9 +110,24 @@ func (z *zipReader) stored(e *zipEntry, m member) {
 	}
 }
 
-// storedSize finds the length of stored bytes that no header tells: up to a
-// descriptor that says just that length, or to the next header, or to the end.
-func (z *zipReader) storedSize(start int) int64 {
+// measure finds the length of bytes that no header tells: up to a descriptor that
+// says just that length, or to the next header, or to the end.
+func (z *zipReader) measure(e *zipEntry) {
+	if e.packed != unknownSize {
+		return
+	}
+	e.packed = z.lengthFrom(e.start)
+	b := z.data[e.start+int(e.packed):]
+	if e.size != unknownSize || !hasMagic(b, 0, zipDescriptorMagic) || len(b) < 16 {
+		return
+	}
+	e.size = int64(binary.LittleEndian.Uint32(b[12:]))
+	if e.size == 0 && e.packed > 0 && len(b) >= 24 { // both sizes have 8 bytes (section 4.3.9.2)
+		e.size = int64(min(binary.LittleEndian.Uint64(b[16:]), math.MaxInt64/4))
+	}
+}
+
+func (z *zipReader) lengthFrom(start int) int64 {
 	data := z.data[start:]
 	for at := 0; ; at++ {
 		i := bytes.Index(data[at:], []byte("PK"))
@@ -165,10 +185,72 @@ func (z *zipReader) inflated(_ *zipEntry, in zipInput) (io.Reader, error) {
 	return z.flate, z.flate.Reset(in, nil)
 }
 
+// inflated64 reads bytes that are compressed with Deflate64.
+func (z *zipReader) inflated64(_ *zipEntry, in zipInput) (io.Reader, error) {
+	return newDeflate64(in), nil
+}
+
+// bunzipped reads bytes that are compressed with bzip2.
+func (z *zipReader) bunzipped(_ *zipEntry, in zipInput) (io.Reader, error) {
+	return bzip2.NewReader(in), nil
+}
+
+// unzstd reads bytes that are compressed with zstd. One decoder, which starts
+// nothing that would go on by itself, serves all members.
+func (z *zipReader) unzstd(_ *zipEntry, in zipInput) (_ io.Reader, err error) {
+	if z.zstd == nil {
+		z.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(zipDictionary))
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := z.zstd.Reset(in); err != nil {
+		return nil, err
+	}
+	return zstdReader{z.zstd}, nil
+}
+
+// zstdReader tells of windows that are too large.
+type zstdReader struct{ *zstd.Decoder }
+
+// Read implements io.Reader.
+func (r zstdReader) Read(p []byte) (int, error) {
+	n, err := r.Decoder.Read(p)
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		err = errDictionary
+	}
+	return n, err
+}
+
+// sized ends a reader where the member ends: its compressed bytes do not tell.
+// Where nobody does, they end with it.
+func (e *zipEntry) sized(r io.Reader) io.Reader {
+	if e.size >= 0 {
+		return io.LimitReader(r, e.size)
+	}
+	return openEnded{r}
+}
+
+// openEnded takes the end of the compressed bytes for the end.
+type openEnded struct{ r io.Reader }
+
+// Read implements io.Reader.
+func (r openEnded) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return n, err
+}
+
 // emitBody hands out an entry that has to be unpacked.
 func (z *zipReader) emitBody(e *zipEntry, key *zipKey, m member) {
 	b, err := z.body(e, key)
-	if err != nil {
+	switch {
+	case err != nil && key == nil && e.locked:
+		z.emit(m, ErrEncrypted)
+		return
+	case err != nil:
 		z.emit(m, reasoned(err))
 		return
 	}
@@ -195,6 +277,7 @@ type zipBody struct {
 	e    *zipEntry
 	key  *zipKey // nil: not encrypted
 	in   zipInput
+	end  int // of the bytes that in was given
 	r    io.Reader
 	crc  uint32
 	size int64
@@ -203,15 +286,23 @@ type zipBody struct {
 
 // body makes the reader of an entry.
 func (z *zipReader) body(e *zipEntry, key *zipKey) (*zipBody, error) {
-	b := &zipBody{z: z, e: e, key: key}
-	if data := z.data[e.start:]; key == nil {
+	b := &zipBody{z: z, e: e, key: key, end: len(z.data)}
+	head, tail := 0, 0
+	if key != nil {
+		head, tail = e.lock()
+	}
+	method := zipMethodOf(e.method)
+	if !method.ends {
+		z.measure(e)
+		b.end = e.start + max(head, int(min(e.packed, int64(b.end-e.start)))-tail)
+	}
+	if data := z.data[e.start+head : b.end]; key == nil {
 		b.in = bytes.NewReader(data)
 	} else {
-		head, _ := e.lock()
-		b.in = &zipDecrypter{rest: data[head:], stream: key.stream()}
+		b.in = &zipDecrypter{rest: data, stream: key.stream()}
 	}
 	var err error
-	b.r, err = zipMethodOf(e.method).open(z, e, b.in)
+	b.r, err = method.open(z, e, b.in)
 	return b, err
 }
 
@@ -243,7 +334,10 @@ func (r *zipBody) fits() bool {
 // ended judges the entry by how unpacking it ended.
 func (r *zipBody) ended(err error) error {
 	z, e := r.z, r.e
-	e.end = len(z.data) - r.in.Len()
+	e.end = r.end
+	if zipMethodOf(e.method).ends {
+		e.end -= r.in.Len()
+	}
 	if r.key != nil {
 		e.sealed = e.sealed || z.seals(e, r.key, int64(e.end))
 		_, tail := e.lock()

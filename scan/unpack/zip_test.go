@@ -170,7 +170,8 @@ func zipLies() []lie {
 		}(), "a.txt*", ""},
 		{"an archive stored in the archive", archive(in, in, inner), "in.zip* in.txt*", ""},
 		{"unknown method", archive(r.with(func(r *record) { r.method = 77 }), r.with(func(r *record) { r.method = 77 }), d), "", "zip: a.txt: unsupported method: number 77"},
-		{"lzma", archive(r.with(func(r *record) { r.method = 14 }), r.with(func(r *record) { r.method = 14 }), d), "", "zip: a.txt: unsupported method: lzma"},
+		{"not lzma", archive(r.with(func(r *record) { r.method = 14 }), r.with(func(r *record) { r.method = 14 }), d), "", "zip: a.txt: unsupported method: lzma properties of 62604 bytes"},
+		{"known by name only", archive(r.with(func(r *record) { r.method = 97 }), r.with(func(r *record) { r.method = 97 }), d), "", "zip: a.txt: unsupported method: wavpack"},
 		{"nothing in it", end(0, 0, 0, ""), "", ""},
 	}
 }
