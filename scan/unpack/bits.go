@@ -5,16 +5,16 @@ import (
 	"io"
 )
 
-// bitReader reads bits, the lowest of each byte first. It takes no byte before
+// bitStream reads bits, the lowest of each byte first. It takes no byte before
 // it needs one: what reads behind it goes on at the right place.
-type bitReader struct {
+type bitStream struct {
 	in   io.ByteReader
 	held uint32 // bits that have been taken and not read, the next one lowest
 	n    uint   // how many
 }
 
 // need takes bytes until n bits are held, at most 24.
-func (b *bitReader) need(n uint) error {
+func (b *bitStream) need(n uint) error {
 	for b.n < n {
 		c, err := b.in.ReadByte()
 		if err != nil {
@@ -27,7 +27,7 @@ func (b *bitReader) need(n uint) error {
 }
 
 // bits reads n bits, at most 24.
-func (b *bitReader) bits(n uint) (uint32, error) {
+func (b *bitStream) bits(n uint) (uint32, error) {
 	if err := b.need(n); err != nil {
 		return 0, err
 	}
@@ -38,7 +38,7 @@ func (b *bitReader) bits(n uint) (uint32, error) {
 }
 
 // align passes over what is left of a byte.
-func (b *bitReader) align() {
+func (b *bitStream) align() {
 	b.held >>= b.n % 8
 	b.n -= b.n % 8
 }
@@ -62,19 +62,19 @@ const (
 	fastCodeBits = 9
 )
 
-// huffman is a canonical prefix code: shorter codes come before longer ones, of
+// prefixCode is a canonical prefix code: shorter codes come before longer ones, of
 // the same length those of lower symbols.
-type huffman struct {
+type prefixCode struct {
 	fast    [1 << fastCodeBits]uint16 // by the next bits: symbol<<4 | length; 0 for a longer code
 	count   [maxCodeBits + 1]int      // codes of each length
 	symbols []uint16                  // in the order of their codes
 	invert  uint32                    // 1 when each bit of a code is the other one
 }
 
-// newHuffman makes a code from the length of each symbol's, 0 for none. missing
+// newPrefixCode makes a code from the length of each symbol's, 0 for none. missing
 // says how much room for codes is left over, in codes of the longest length.
-func newHuffman(lengths []byte, invert bool) (h *huffman, missing int, err error) {
-	h = &huffman{}
+func newPrefixCode(lengths []byte, invert bool) (h *prefixCode, missing int, err error) {
+	h = &prefixCode{}
 	if invert {
 		h.invert = 1
 	}
@@ -107,7 +107,7 @@ func newHuffman(lengths []byte, invert bool) (h *huffman, missing int, err error
 }
 
 // remember notes a short code for every value of the bits behind it.
-func (h *huffman) remember(code uint32, length uint, symbol uint16) {
+func (h *prefixCode) remember(code uint32, length uint, symbol uint16) {
 	if length > fastCodeBits {
 		return
 	}
@@ -121,7 +121,7 @@ func (h *huffman) remember(code uint32, length uint, symbol uint16) {
 }
 
 // symbol reads the next symbol.
-func (b *bitReader) symbol(h *huffman) (int, error) {
+func (b *bitStream) symbol(h *prefixCode) (int, error) {
 	for {
 		e := h.fast[b.held&(1<<fastCodeBits-1)]
 		if length := uint(e & 15); length > 0 && length <= b.n {
@@ -139,7 +139,7 @@ func (b *bitReader) symbol(h *huffman) (int, error) {
 }
 
 // longSymbol reads a symbol bit by bit.
-func (b *bitReader) longSymbol(h *huffman) (int, error) {
+func (b *bitStream) longSymbol(h *prefixCode) (int, error) {
 	code, first, index := 0, 0, 0
 	for length := uint(1); length <= maxCodeBits; length++ {
 		if err := b.need(length); err != nil {
@@ -161,7 +161,7 @@ func (b *bitReader) longSymbol(h *huffman) (int, error) {
 }
 
 // lastSymbol reads a symbol where err ends the bits: there may be just enough.
-func (b *bitReader) lastSymbol(h *huffman, err error) (int, error) {
+func (b *bitStream) lastSymbol(h *prefixCode, err error) (int, error) {
 	symbol, failed := b.longSymbol(h)
 	if failed == io.ErrUnexpectedEOF {
 		failed = err

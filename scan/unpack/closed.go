@@ -17,11 +17,6 @@ var signatures = []struct {
 	at   int
 	text string
 }{
-	{"rar", 0, "Rar!\x1a\x07"},
-	{"xz", 0, "\xfd7zXZ\x00"},
-	{"zstd", 0, "\x28\xb5\x2f\xfd"},
-	{"lz4", 0, "\x04\x22\x4d\x18"},
-	{"lzip", 0, "LZIP\x01"},
 	{"ace", 7, "**ACE**"},
 	{"amg", 0, "\xad6\""},
 }

@@ -27,7 +27,7 @@ var deflateOrder = [...]int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 
 var deflateFixed, deflateFixedDistances = fixedCodes()
 
 // fixedCodes makes the codes of blocks that bring none (section 3.2.6).
-func fixedCodes() (literals, distances *huffman) {
+func fixedCodes() (literals, distances *prefixCode) {
 	var lengths [deflateCodes]byte
 	for i := range lengths {
 		switch {
@@ -41,29 +41,29 @@ func fixedCodes() (literals, distances *huffman) {
 			lengths[i] = 8
 		}
 	}
-	literals, _, _ = newHuffman(lengths[:], false)
+	literals, _, _ = newPrefixCode(lengths[:], false)
 	var fives [32]byte
 	for i := range fives {
 		fives[i] = 5
 	}
-	distances, _, _ = newHuffman(fives[:], false)
+	distances, _, _ = newPrefixCode(fives[:], false)
 	return literals, distances
 }
 
 // inflater64 unpacks Deflate64.
 type inflater64 struct {
-	bitReader
+	bitStream
 	window
-	literals, distances *huffman // of the block; nil between two of them
-	stored              int      // bytes left of a block that is stored
+	literals, distances *prefixCode // of the block; nil between two of them
+	stored              int         // bytes left of a block that is stored
 	last                bool
 }
 
 // newDeflate64 unpacks Deflate64. Where r is an io.ByteReader no byte behind the
 // end is taken from it.
 func newDeflate64(r io.Reader) io.Reader {
-	d := &inflater64{bitReader: bitReader{in: bytesOf(r)}, window: newWindow(deflate64Window)}
-	return &lzReader{window: &d.window, step: d.step}
+	d := &inflater64{bitStream: bitStream{in: bytesOf(r)}, window: newWindow(deflate64Window)}
+	return &windowReader{window: &d.window, step: d.step}
 }
 
 // step decodes one symbol, or what stands before a block.
@@ -180,7 +180,7 @@ func (d *inflater64) dynamicBlock() error {
 		}
 		first[i] = byte(n)
 	}
-	codes, missing, err := newHuffman(first[:], false)
+	codes, missing, err := newPrefixCode(first[:], false)
 	if err != nil || missing > 0 {
 		return errCodes
 	}
@@ -191,9 +191,9 @@ func (d *inflater64) dynamicBlock() error {
 	if lengths[deflateEnd] == 0 {
 		return errCodes
 	}
-	if d.literals, missing, err = newHuffman(lengths[:literals], false); err == nil {
+	if d.literals, missing, err = newPrefixCode(lengths[:literals], false); err == nil {
 		var unused int
-		d.distances, unused, err = newHuffman(lengths[literals:], false)
+		d.distances, unused, err = newPrefixCode(lengths[literals:], false)
 		if len(d.literals.symbols) > 1 && missing > 0 || err == nil && len(d.distances.symbols) > 1 && unused > 0 {
 			err = errCodes
 		}
@@ -202,7 +202,7 @@ func (d *inflater64) dynamicBlock() error {
 }
 
 // codeLengths reads n lengths of codes.
-func (d *inflater64) codeLengths(codes *huffman, n int) ([]byte, error) {
+func (d *inflater64) codeLengths(codes *prefixCode, n int) ([]byte, error) {
 	lengths := make([]byte, 0, n)
 	for len(lengths) < n {
 		symbol, err := d.symbol(codes)

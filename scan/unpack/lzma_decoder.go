@@ -123,9 +123,9 @@ func (r *rangeDecoder) direct(n int) (v uint32) {
 	return v
 }
 
-// lzWindow holds what was unpacked last, to be copied from. It grows as it is
+// lzmaWindow holds what was unpacked last, to be copied from. It grows as it is
 // filled, up to the size of the dictionary; from then on it is a ring.
-type lzWindow struct {
+type lzmaWindow struct {
 	buf    []byte
 	size   int // of the dictionary
 	pos    int // where the next byte goes
@@ -137,7 +137,7 @@ type lzWindow struct {
 const firstWindow = 16 << 10
 
 // room makes room behind pos; all up to there has been handed out.
-func (w *lzWindow) room() error {
+func (w *lzmaWindow) room() error {
 	if w.pos < len(w.buf) {
 		return nil
 	}
@@ -162,13 +162,13 @@ func (w *lzWindow) room() error {
 }
 
 // release gives the window back.
-func (w *lzWindow) release() {
+func (w *lzmaWindow) release() {
 	w.memory.give(int64(len(w.buf)))
 	w.buf, w.pos, w.out = nil, 0, 0
 }
 
 // last is the byte that was written dist bytes ago; 0 when there is none.
-func (w *lzWindow) last(dist int) byte {
+func (w *lzmaWindow) last(dist int) byte {
 	if int64(dist) > w.have || dist > len(w.buf) {
 		return 0
 	}
@@ -179,7 +179,7 @@ func (w *lzWindow) last(dist int) byte {
 	return w.buf[i]
 }
 
-func (w *lzWindow) put(b byte) {
+func (w *lzmaWindow) put(b byte) {
 	w.buf[w.pos] = b
 	w.pos++
 	w.have++
@@ -187,7 +187,7 @@ func (w *lzWindow) put(b byte) {
 
 // repeat writes n bytes, those from dist bytes ago on, or fewer when the window
 // ends before them. The distance is one that last knows.
-func (w *lzWindow) repeat(dist, n int) int {
+func (w *lzmaWindow) repeat(dist, n int) int {
 	n = min(n, len(w.buf)-w.pos)
 	end, from := w.pos+n, w.pos-dist
 	w.have += int64(n)
@@ -234,7 +234,7 @@ type lzmaProbs struct {
 // lzmaDecoder decodes LZMA into its window.
 type lzmaDecoder struct {
 	rangeDecoder
-	lzWindow
+	lzmaWindow
 	lc, lp, pb int
 	probs      lzmaProbs
 	literals   []uint16
@@ -420,7 +420,7 @@ const lzmaStep = 1 << 20
 func newLZMA(props byte, dict uint32, size int64, in rangeDecoder, m *memory) *lzmaReader {
 	r := &lzmaReader{left: size}
 	r.rangeDecoder = in
-	r.lzWindow = lzWindow{size: max(int(dict), 4<<10), memory: m}
+	r.lzmaWindow = lzmaWindow{size: max(int(dict), 4<<10), memory: m}
 	if r.err = r.properties(props); r.err != nil {
 		return r
 	}
@@ -493,7 +493,7 @@ type lzma2Reader struct {
 
 func newLZMA2(dict uint32, src io.Reader, m *memory) *lzma2Reader {
 	r := &lzma2Reader{src: src, needs: lzma2Properties}
-	r.lzWindow = lzWindow{size: max(int(dict), 4<<10), memory: m}
+	r.lzmaWindow = lzmaWindow{size: max(int(dict), 4<<10), memory: m}
 	return r
 }
 

@@ -19,7 +19,7 @@ func rarText(what string) string {
 
 // told walks a file and gives its members in short, those with the marker starred,
 // and what was told.
-func told(t *testing.T, data []byte, passwords ...string) (objects, unchecked string) {
+func ranTold(t *testing.T, data []byte, passwords ...string) (objects, unchecked string) {
 	t.Helper()
 	n, w := &notes{}, NewWalker(NewArena(nil, 0), Limits{})
 	w.SetPasswords(func() []string { return passwords })
@@ -103,7 +103,7 @@ func TestRAR(t *testing.T) {
 	for name, w := range rarWriters {
 		for _, tt := range cases {
 			t.Run(name+" "+tt.name, func(t *testing.T) {
-				objects, unchecked := told(t, tt.data(w), strings.Fields(tt.passwords)...)
+				objects, unchecked := ranTold(t, tt.data(w), strings.Fields(tt.passwords)...)
 				if objects != tt.objects || unchecked != tt.unchecked {
 					t.Errorf("objects %q, unchecked %q\nwant    %q, unchecked %q", objects, unchecked, tt.objects, tt.unchecked)
 				}
@@ -120,7 +120,7 @@ func TestRARSolidAndDamaged(t *testing.T) {
 	data := w.archive(true, first, next, next)
 	begun := len(w.archive(true, first)) - len(w.end)
 	clear(data[begun-200 : begun-20])
-	objects, unchecked := told(t, data)
+	objects, unchecked := ranTold(t, data)
 	const want = "rar: a.txt: damaged: cut short;rar: a.txt: damaged: cut short;rar: a.txt: damaged: packed with one that could not be read"
 	if objects != "a.txt" || unchecked != want {
 		t.Errorf("objects %q, unchecked %q, want %q", objects, unchecked, want)

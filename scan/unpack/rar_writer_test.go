@@ -198,13 +198,13 @@ func encryptRAR4(data []byte, password, salt string) []byte {
 	return encryptCBC(data, key, iv)
 }
 
-// bitWriter writes bits, the highest first.
-type bitWriter struct {
+// rarBits writes bits, the highest first.
+type rarBits struct {
 	b    []byte
 	bits int // of the last byte that are used; 0: all
 }
 
-func (w *bitWriter) write(v uint32, n int) {
+func (w *rarBits) write(v uint32, n int) {
 	for i := n - 1; i >= 0; i-- {
 		if w.bits == 0 {
 			w.b = append(w.b, 0)
@@ -224,7 +224,7 @@ func (t rarTable) length(symbol int) int {
 	return t.bits + 1
 }
 
-func (t rarTable) write(w *bitWriter, symbol int) {
+func (t rarTable) write(w *rarBits, symbol int) {
 	code := uint32(symbol)
 	if symbol >= t.short {
 		code = uint32(2*t.short + symbol - t.short)
@@ -249,7 +249,7 @@ var (
 // rarPack packs a text as one block: literals, and matches of 3 to 9 bytes at distances
 // of no more than 256.
 func rarPack(c rarCode, text string) []byte {
-	w := &bitWriter{}
+	w := &rarBits{}
 	if !c.rar5 {
 		w.write(0, 2) // LZ, and no lengths of codes are kept
 	}
@@ -290,7 +290,7 @@ func rarPack(c rarCode, text string) []byte {
 }
 
 // distance writes a distance less one, below 256.
-func (c rarCode) distance(w *bitWriter, dist int) {
+func (c rarCode) distance(w *rarBits, dist int) {
 	slot, bits := dist, 0
 	if dist >= 4 {
 		for slot = 4; ; slot++ {

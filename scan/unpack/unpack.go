@@ -68,8 +68,10 @@ type File struct {
 	Name string // as the container gives it, decoded to UTF-8; never a path to open
 	Data []byte // read-only; in memory or mapped from the scratch file
 
-	keys  *keyring // set by the walk, and
-	looks *looks   // what of the openers' looks at it is known
+	// Set by the walk.
+	keys   *keyring
+	memory *memory
+	looks  *looks // what of the openers' looks at it is known
 }
 
 // Visitor is told of each object, outermost first.

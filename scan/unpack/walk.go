@@ -69,7 +69,7 @@ type walk struct {
 
 // object hands out one object and opens it as every format that it looks like.
 func (w *walk) object(path, formats []string, f File) error {
-	f.keys, f.looks = w.keys, &looks{}
+	f.keys, f.memory, f.looks = w.keys, &w.memory, &looks{}
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}

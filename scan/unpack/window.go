@@ -48,15 +48,15 @@ func (w *window) take(p []byte) int {
 	return n
 }
 
-// lzReader hands out what a decoder writes into a window, one step after the other.
-type lzReader struct {
+// windowReader hands out what a decoder writes into a window, one step after the other.
+type windowReader struct {
 	*window
 	step func() error // writes a byte, or says what is to be copied; io.EOF at the end
 	err  error
 }
 
 // Read implements io.Reader.
-func (r *lzReader) Read(p []byte) (int, error) {
+func (r *windowReader) Read(p []byte) (int, error) {
 	for {
 		if n := r.take(p); n > 0 || len(p) == 0 {
 			return n, nil

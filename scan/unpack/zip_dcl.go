@@ -30,20 +30,20 @@ const dclEnd = 519
 
 var dclLiterals, dclLengthCode, dclDistances = dclCode(dclLiteralRuns[:]), dclCode(dclLengthRuns[:]), dclCode(dclDistanceRuns[:])
 
-func dclCode(runs []byte) *huffman {
+func dclCode(runs []byte) *prefixCode {
 	var lengths []byte
 	for _, v := range runs {
 		for range v>>4 + 1 {
 			lengths = append(lengths, v&15)
 		}
 	}
-	h, _, _ := newHuffman(lengths, true)
+	h, _, _ := newPrefixCode(lengths, true)
 	return h
 }
 
 // dclExploder unpacks what the library imploded.
 type dclExploder struct {
-	bitReader
+	bitStream
 	window
 	ready   bool
 	coded   bool // literals have a code
@@ -51,8 +51,8 @@ type dclExploder struct {
 }
 
 func newDCLExploder(in io.ByteReader) io.Reader {
-	x := &dclExploder{bitReader: bitReader{in: in}, window: newWindow(4 << 10)}
-	return &lzReader{window: &x.window, step: x.step}
+	x := &dclExploder{bitStream: bitStream{in: in}, window: newWindow(4 << 10)}
+	return &windowReader{window: &x.window, step: x.step}
 }
 
 // step reads a literal or a match.

@@ -11,26 +11,26 @@ const (
 
 // exploder unpacks what was imploded.
 type exploder struct {
-	bitReader
+	bitStream
 	window
-	literals, lengths, distances *huffman // literals: nil when they are plain bytes
-	ready                        bool     // the codes have been read
-	lowBits                      uint     // of a distance that are not in its code
-	minimum                      int      // length of a match
+	literals, lengths, distances *prefixCode // literals: nil when they are plain bytes
+	ready                        bool        // the codes have been read
+	lowBits                      uint        // of a distance that are not in its code
+	minimum                      int         // length of a match
 }
 
 // newExploder unpacks what was imploded under the flags of an entry.
 func newExploder(in io.ByteReader, flags uint16) io.Reader {
-	x := &exploder{bitReader: bitReader{in: in}, lowBits: 6, minimum: 2}
+	x := &exploder{bitStream: bitStream{in: in}, lowBits: 6, minimum: 2}
 	if flags&implodeLarge != 0 {
 		x.lowBits = 7
 	}
 	if flags&implodeLiterals != 0 {
 		x.minimum = 3
-		x.literals = &huffman{} // to be read
+		x.literals = &prefixCode{} // to be read
 	}
 	x.window = newWindow(64 << x.lowBits)
-	return &lzReader{window: &x.window, step: x.step}
+	return &windowReader{window: &x.window, step: x.step}
 }
 
 // step reads a literal or a match.
@@ -99,7 +99,7 @@ func (x *exploder) readCodes() (err error) {
 
 // readCode reads the code of so many symbols: runs of symbols of which the codes
 // have the same length.
-func (x *exploder) readCode(symbols int) (*huffman, error) {
+func (x *exploder) readCode(symbols int) (*prefixCode, error) {
 	runs, err := x.bits(8)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (x *exploder) readCode(symbols int) (*huffman, error) {
 	if len(lengths) < symbols {
 		return nil, errCodes
 	}
-	h, _, err := newHuffman(lengths, true)
+	h, _, err := newPrefixCode(lengths, true)
 	return h, err
 }
 

@@ -102,15 +102,14 @@ var errDictionary = fmt.Errorf("%w: dictionary of more than %d MiB", ErrUnsuppor
 // The format of xz (xz-file-format 1.2.1), of which only the part is read that
 // leads to the bytes: their checksum is in the archive.
 const (
-	xzMagic        = "\xFD7zXZ\x00"
 	xzHeader       = 12 // section 2.1.1
 	xzFooter       = 12 // section 2.1.2
 	xzLZMA2        = 0x21
 	xzDictionaries = 40 // values of a dictionary's size (section 5.3.1)
 )
 
-// xzReader unpacks the blocks of xz streams.
-type xzReader struct {
+// zipXZ unpacks the blocks of xz streams.
+type zipXZ struct {
 	e      *zipEntry
 	in     *countedInput
 	check  int64 // length of a block's checksum
@@ -144,11 +143,11 @@ func (c *countedInput) ReadByte() (byte, error) {
 }
 
 func (z *zipReader) unxz(e *zipEntry, in zipInput) (io.Reader, error) {
-	return &xzReader{e: e, in: &countedInput{zipInput: in}}, nil
+	return &zipXZ{e: e, in: &countedInput{zipInput: in}}, nil
 }
 
 // Read implements io.Reader. Between two blocks it may give nothing.
-func (r *xzReader) Read(p []byte) (int, error) {
+func (r *zipXZ) Read(p []byte) (int, error) {
 	if r.block == nil {
 		return 0, r.next()
 	}
@@ -163,13 +162,13 @@ func (r *xzReader) Read(p []byte) (int, error) {
 }
 
 // skip passes over bytes.
-func (r *xzReader) skip(n int64) (int64, error) {
+func (r *zipXZ) skip(n int64) (int64, error) {
 	k, err := io.CopyN(io.Discard, r.in, n)
 	return k, unexpected(err)
 }
 
 // next begins the next block, or the next stream.
-func (r *xzReader) next() error {
+func (r *zipXZ) next() error {
 	if !r.within {
 		return r.stream()
 	}
@@ -190,7 +189,7 @@ func (r *xzReader) next() error {
 }
 
 // stream reads the header of a stream; behind the first there may be none.
-func (r *xzReader) stream() error {
+func (r *zipXZ) stream() error {
 	var head [xzHeader]byte
 	for {
 		if _, err := io.ReadFull(r.in, head[:4]); err != nil {
@@ -223,7 +222,7 @@ func (r *xzReader) stream() error {
 }
 
 // begin reads the header of a block (section 3.1).
-func (r *xzReader) begin(head []byte) error {
+func (r *zipXZ) begin(head []byte) error {
 	flags, head := head[0], head[1:]
 	for range flags>>6&1 + flags>>7 { // the two sizes, which may be there
 		_, n := binary.Uvarint(head)
@@ -252,7 +251,7 @@ func (r *xzReader) begin(head []byte) error {
 }
 
 // index passes over the index and the footer of a stream (section 4).
-func (r *xzReader) index() error {
+func (r *zipXZ) index() error {
 	records, err := binary.ReadUvarint(r.in)
 	if err != nil {
 		return unexpected(err)

@@ -207,14 +207,14 @@ func (z *zipReader) unzstd(_ *zipEntry, in zipInput) (_ io.Reader, err error) {
 	if err := z.zstd.Reset(in); err != nil {
 		return nil, err
 	}
-	return zstdReader{z.zstd}, nil
+	return zipZstd{z.zstd}, nil
 }
 
-// zstdReader tells of windows that are too large.
-type zstdReader struct{ *zstd.Decoder }
+// zipZstd tells of windows that are too large.
+type zipZstd struct{ *zstd.Decoder }
 
 // Read implements io.Reader.
-func (r zstdReader) Read(p []byte) (int, error) {
+func (r zipZstd) Read(p []byte) (int, error) {
 	n, err := r.Decoder.Read(p)
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		err = errDictionary

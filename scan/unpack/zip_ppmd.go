@@ -1086,7 +1086,7 @@ type ppmdReader struct {
 // newPPMdReader unpacks an entry: two bytes say what the model is like (APPNOTE,
 // section 5.10). memory, when it is large enough, is used for it.
 func newPPMdReader(in io.ByteReader, memory []byte) (*ppmdReader, error) {
-	head, err := (&bitReader{in: in}).bits(16)
+	head, err := (&bitStream{in: in}).bits(16)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ const (
 
 // expander unpacks what was reduced.
 type expander struct {
-	bitReader
+	bitStream
 	window
 	followers [256][]byte // of each byte, the likeliest first
 	ready     bool        // they have been read
@@ -23,8 +23,8 @@ type expander struct {
 
 // newExpander unpacks what was reduced with a factor from 1 to 4.
 func newExpander(in io.ByteReader, factor int) io.Reader {
-	x := &expander{bitReader: bitReader{in: in}, window: newWindow(reduceWindow), lowBits: uint(8 - factor)}
-	return &lzReader{window: &x.window, step: x.step}
+	x := &expander{bitStream: bitStream{in: in}, window: newWindow(reduceWindow), lowBits: uint(8 - factor)}
+	return &windowReader{window: &x.window, step: x.step}
 }
 
 // step reads a byte that stands for itself, or a match.

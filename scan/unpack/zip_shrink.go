@@ -18,7 +18,7 @@ const (
 
 // unshrinker unpacks what was shrunk.
 type unshrinker struct {
-	bitReader
+	bitStream
 	width  uint
 	parent [1 << shrinkMaxBits]int16 // the code that each code builds on, or shrinkFree
 	suffix [1 << shrinkMaxBits]byte
@@ -31,7 +31,7 @@ type unshrinker struct {
 }
 
 func newUnshrinker(in io.ByteReader) *unshrinker {
-	u := &unshrinker{bitReader: bitReader{in: in}, width: shrinkMinBits, next: shrinkControl, previous: shrinkFree}
+	u := &unshrinker{bitStream: bitStream{in: in}, width: shrinkMinBits, next: shrinkControl, previous: shrinkFree}
 	for i := range u.parent {
 		u.parent[i] = shrinkFree
 		if i < shrinkControl {
