@@ -19,7 +19,22 @@ const (
 	bzip2End   = "\x17\x72\x45\x38\x50\x90" // none: the stream is empty
 )
 
-func bzip2Match(data []byte) bool {
+func bzip2Match(data []byte) bool { return bzip2Start(data) >= 0 }
+
+// bzip2Start gives the offset of the first stream, -1 where there is none.
+func bzip2Start(data []byte) int {
+	if isBzip2(data) {
+		return 0
+	}
+	for at := range behindOthers(data, bzip2Block) {
+		if at >= 4 && isBzip2(data[at-4:]) {
+			return at - 4
+		}
+	}
+	return -1
+}
+
+func isBzip2(data []byte) bool {
 	if len(data) < 10 || string(data[:3]) != "BZh" || data[3] < '1' || data[3] > '9' {
 		return false
 	}
@@ -29,6 +44,11 @@ func bzip2Match(data []byte) bool {
 
 func bzip2Entries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
+		start := bzip2Start(f.Data)
+		if start < 0 {
+			return
+		}
+		f.Data = f.Data[start:]
 		in := bytes.NewReader(f.Data)
 		yield(member{
 			name: nameLess(f.Name, ".bz2", "", ".bz", "", ".tbz2", ".tar", ".tbz", ".tar"),
@@ -91,7 +111,7 @@ func (r *bzip2Reader) restart() {
 		if i < 0 {
 			return
 		}
-		if at += i; bzip2Match(r.data[at:]) {
+		if at += i; isBzip2(r.data[at:]) {
 			r.in.Reset(r.data[at:])
 			r.stream = bzip2.NewReader(r.in)
 			return

@@ -28,17 +28,33 @@ const (
 // maxRestarts bounds how often reading begins anew behind damage.
 const maxRestarts = 100
 
-func gzipMatch(data []byte) bool {
-	_, _, ok := parseGzip(data)
-	return ok
+func gzipMatch(data []byte) bool { return gzipStart(data) >= 0 }
+
+// gzipStart gives the offset of the first member, -1 where there is none. Some are
+// put behind a picture; what is behind other bytes has to look as programs write it.
+func gzipStart(data []byte) int {
+	if _, _, ok := parseGzip(data); ok {
+		return 0
+	}
+	for at := range behindOthers(data, gzipMagic) {
+		if rest := data[at:]; len(rest) >= 18 && rest[3] <= 1<<5-1 && (rest[8] == 0 || rest[8] == 2 || rest[8] == 4) && (rest[9] <= 13 || rest[9] == 255) {
+			return at
+		}
+	}
+	return -1
 }
+
+// gzipMagic begins a member whose bytes are deflated.
+const gzipMagic = "\x1f\x8b\x08"
 
 func gzipEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		_, name, ok := parseGzip(f.Data)
-		if !ok {
+		start := gzipStart(f.Data)
+		if start < 0 {
 			return
 		}
+		f.Data = f.Data[start:]
+		_, name, _ := parseGzip(f.Data)
 		m := member{name: nameLess(f.Name, ".gz", "", ".tgz", ".tar", ".svgz", ".svg")}
 		if len(name) > 0 {
 			m.name = decodeName(name)
@@ -184,7 +200,7 @@ func (r *gzipReader) restart() {
 			return
 		}
 		r.at += i
-		if gzipMatch(r.data[r.at:]) {
+		if _, _, ok := parseGzip(r.data[r.at:]); ok {
 			return
 		}
 		r.at++

@@ -285,8 +285,8 @@ func islandAt(b []byte) (isBase64, isFile bool) {
 		return false, false
 	}
 	b = b[:islandLeast]
-	for _, c := range b {
-		if base64Values[c] >= 64 {
+	for i := len(b) - 1; i >= 0; i-- { // from the far end: words are short
+		if base64Values[b[i]] >= 64 {
 			return false, false
 		}
 	}

@@ -1,6 +1,7 @@
 package unpack
 
 import (
+	"bytes"
 	"io"
 	"iter"
 	"slices"
@@ -85,6 +86,32 @@ type member struct {
 
 	// size is how many bytes body is said to have: a hint that is never trusted.
 	size int64
+}
+
+// behindPicture is within how many bytes a file is looked for that a picture or a
+// program stands in front of.
+const behindPicture = 1 << 20
+
+// pictures are how files begin that others are put behind.
+var pictures = []string{"\xff\xd8\xff", "\x89PNG", "GIF8", "BM", "RIFF", "MZ", "\x7fELF"}
+
+// behindOthers yields the offsets of magic in what begins as a picture or a program.
+func behindOthers(data []byte, magic string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		if !slices.ContainsFunc(pictures, func(p string) bool { return bytes.HasPrefix(data, []byte(p)) }) {
+			return
+		}
+		head := data[:min(len(data), behindPicture)]
+		for at := 1; at < len(head); at++ {
+			i := bytes.Index(head[at:], []byte(magic))
+			if i < 0 {
+				return
+			}
+			if at += i; !yield(at) {
+				return
+			}
+		}
+	}
 }
 
 // nameLess gives the name that remains when a compressor's ending is taken off a
