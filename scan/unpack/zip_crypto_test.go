@@ -121,7 +121,7 @@ func aesSealed(password string, salt int, plain string) string {
 	}
 	out = append(out, keys[4*salt:]...)
 	sealed := make([]byte, len(plain))
-	for i := range plain {
+	for i := range len(plain) {
 		var pad [16]byte
 		binary.LittleEndian.PutUint64(pad[:], uint64(i/16+1))
 		block.Encrypt(pad[:], pad[:])
