@@ -38,10 +38,17 @@ func FuzzZip(f *testing.F) {
 	fuzz(f, "zip")
 }
 
-func FuzzGzip(f *testing.F)  { fuzz(f, "gzip") }
-func FuzzBzip2(f *testing.F) { fuzz(f, "bzip2") }
-func FuzzTar(f *testing.F)   { fuzz(f, "tar") }
-func FuzzWalk(f *testing.F)  { fuzz(f, "") }
+func FuzzGzip(f *testing.F)     { fuzz(f, "gzip") }
+func FuzzBzip2(f *testing.F)    { fuzz(f, "bzip2") }
+func FuzzTar(f *testing.F)      { fuzz(f, "tar") }
+func FuzzXZ(f *testing.F)       { fuzz(f, "xz") }
+func FuzzLZMA(f *testing.F)     { fuzz(f, "lzma") }
+func FuzzLzip(f *testing.F)     { fuzz(f, "lzip") }
+func FuzzZstd(f *testing.F)     { fuzz(f, "zstd") }
+func FuzzLZ4(f *testing.F)      { fuzz(f, "lz4") }
+func FuzzRAR(f *testing.F)      { fuzz(f, "rar") }
+func FuzzSevenZip(f *testing.F) { fuzz(f, "7z") }
+func FuzzWalk(f *testing.F)     { fuzz(f, "") }
 
 // benchText is 8 MiB that compress about as documents do.
 func benchText() string {

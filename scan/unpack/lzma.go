@@ -29,11 +29,14 @@ func lzmaMatch(data []byte) bool {
 	if size != math.MaxUint64 && (size >= 1<<38 || size == 0) {
 		return false
 	}
-	// A power of two, or one and its half, of 4 KiB or more.
-	if dict < 4<<10 || dict != math.MaxUint32 && bits.OnesCount32(dict+dict&-dict) != 1 && bits.OnesCount32(dict) != 1 {
-		return false
-	}
-	return lzmaMakesSense(data)
+	return isLZMADict(dict) && lzmaMakesSense(data)
+}
+
+// isLZMADict reports whether dictionaries have a size: a power of two, or one and its
+// half, of 4 KiB or more.
+func isLZMADict(n uint32) bool {
+	ones := bits.OnesCount32(n)
+	return n == math.MaxUint32 || n >= 4<<10 && (ones == 1 || ones == 2 && bits.OnesCount32(n+n&-n) == 1)
 }
 
 // lzmaMakesSense reports whether the first bytes can be unpacked.

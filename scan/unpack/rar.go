@@ -24,7 +24,7 @@ func rarMatch(data []byte) bool {
 	if isRAR14(data) {
 		return true
 	}
-	for at := range stubs(data, rarMagic) {
+	for at := range stubs(data, rarMagic, 4) {
 		if at == 0 || rarBegins(data[at:]) {
 			return true
 		}
@@ -65,7 +65,7 @@ func rarEntries(f File) iter.Seq2[member, error] {
 			return
 		}
 		end, archives := 0, 0
-		for at := range stubs(f.Data, rarMagic) {
+		for at := range stubs(f.Data, rarMagic, 4) {
 			if at < end || at > 0 && !rarBegins(f.Data[at:]) {
 				continue
 			}

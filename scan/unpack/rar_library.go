@@ -138,6 +138,9 @@ func (a *rarArchive) unpackSome(run []rarBlock) (done int) {
 	if err := a.file.memory.take(window); err != nil {
 		return fail(err)
 	}
+	if _, old := a.format.(rar4); old {
+		a.file.memory.tidy() // its PPMd takes up to 342 MiB, and no header says that
+	}
 	release := func() { a.file.memory.give(window); window = 0 }
 	defer func() { release() }()
 	password, err := a.password(run)

@@ -38,7 +38,6 @@ type rarEntry struct {
 type rarWriter struct {
 	format  rarFormat
 	file    func(rarEntry) []byte
-	block   func(kind byte, flags uint16) []byte
 	end     []byte
 	endMore []byte
 }

@@ -33,7 +33,7 @@ const (
 )
 
 func sevenZipMatch(data []byte) bool {
-	for at := range stubs(data, sevenZipMagic) {
+	for at := range stubs(data, sevenZipMagic, 5) {
 		if at == 0 || parseSzStart(data[at:]).sound {
 			return true
 		}
@@ -41,16 +41,20 @@ func sevenZipMatch(data []byte) bool {
 	return false
 }
 
-// stubs yields where a magic number stands in data, up to maxStub.
-func stubs(data []byte, magic string) iter.Seq[int] {
+// stubs yields where a magic number stands in data, up to maxStub. What is looked for
+// is the part of it from rare on: text is full of what comes before.
+func stubs(data []byte, magic string, rare int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		data = data[:min(len(data), maxStub+len(magic))]
-		for at := 0; ; at++ {
-			i := bytes.Index(data[at:], []byte(magic))
-			if i < 0 || !yield(at+i) {
+		for at := rare; at < len(data); at++ {
+			i := bytes.Index(data[at:], []byte(magic[rare:]))
+			if i < 0 {
 				return
 			}
 			at += i
+			if string(data[at-rare:at]) == magic[:rare] && !yield(at-rare) {
+				return
+			}
 		}
 	}
 }
@@ -73,7 +77,7 @@ func parseSzStart(b []byte) (s szStart) {
 func sevenZipEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
 		end, archives := 0, 0
-		for at := range stubs(f.Data, sevenZipMagic) {
+		for at := range stubs(f.Data, sevenZipMagic, 5) {
 			start := parseSzStart(f.Data[at:])
 			if at < end || at > 0 && !start.sound {
 				continue
@@ -137,8 +141,11 @@ func (a *szArchive) read(start szStart) {
 		p.fail("property")
 	}
 	streams, files := p.header()
-	if p.err != nil {
+	switch {
+	case p.err != nil:
 		a.emit(member{}, p.err)
+	case len(streams.folders) == 0 && start.offset > 0:
+		a.damaged("bytes that its header says nothing of")
 	}
 	a.members(&streams, files)
 }
@@ -222,7 +229,7 @@ func (a *szArchive) folder(s *szStreams, i int, names []string) {
 	}
 	for k, part := range parts {
 		m := member{name: nameLess(a.file.Name, ".7z", "", ".exe", "")}
-		if k < len(names) {
+		if k < len(names) && names[k] != "" {
 			m.name = names[k]
 		}
 		if err != nil {

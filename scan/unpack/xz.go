@@ -96,7 +96,7 @@ func (r *xzReader) next() bool {
 			}
 			continue
 		}
-		if !r.index(rest) || !r.stream() {
+		if !r.index(rest) {
 			return false
 		}
 	}
@@ -125,7 +125,7 @@ func (r *xzReader) stream() bool {
 }
 
 // index passes over a stream's index and footer (sections 4 and 2.1.2): they say
-// nothing that the blocks do not. It reports whether there may be more behind them.
+// nothing that the blocks do not. It reports whether another stream begins behind them.
 func (r *xzReader) index(rest []byte) bool {
 	at := 1
 	number := func() (v uint64, ok bool) {
@@ -150,7 +150,7 @@ func (r *xzReader) index(rest []byte) bool {
 	case string(rest[at+10:at+12]) != "YZ":
 		r.damaged("no footer")
 	default:
-		return true
+		return r.stream()
 	}
 	r.at -= xzHeaderSize
 	return r.restart()

@@ -39,6 +39,9 @@ type zstdReader struct {
 	memory  *memory
 	window  int64 // that has been taken
 	decoder *zstd.Decoder
+	frame   []byte // the present one; nil when it is not at hand
+	passed  int64  // bytes of it that have been handed out
+	wrong   error  // its checksum is
 }
 
 // open opens the frame at the beginning of rest.
@@ -59,7 +62,8 @@ func (z *zstdReader) open(rest []byte) (io.Reader, int, error) {
 	if err := z.prepare(h); err != nil {
 		return nil, 0, err
 	}
-	if err := z.decoder.Reset(bytes.NewReader(rest[:size])); err != nil {
+	z.frame, z.passed, z.wrong = rest[:size], 0, nil
+	if err := z.decoder.ResetWithOptions(bytes.NewReader(z.frame), zstd.IgnoreChecksum(false)); err != nil {
 		return nil, 0, err
 	}
 	if !whole {
@@ -90,13 +94,32 @@ func (z *zstdReader) prepare(h zstd.Header) (err error) {
 // Read implements io.Reader.
 func (z *zstdReader) Read(p []byte) (int, error) {
 	n, err := contained{z.decoder}.Read(p)
+	if errors.Is(err, zstd.ErrCRCMismatch) && n == 0 && z.frame != nil && z.wrong == nil {
+		z.wrong = err
+		if err = z.anew(); err == nil {
+			n, err = contained{z.decoder}.Read(p)
+		}
+	}
+	z.passed += int64(n)
 	switch {
+	case err == io.EOF && z.wrong != nil:
+		err = z.wrong
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		err = &LimitError{"memory"}
 	case err == io.ErrUnexpectedEOF:
 		err = errShort
 	}
 	return n, err
+}
+
+// anew begins again on a frame whose checksum is wrong, without looking at it: the
+// decoder holds back the last block.
+func (z *zstdReader) anew() error {
+	if err := z.decoder.ResetWithOptions(bytes.NewReader(z.frame), zstd.IgnoreChecksum(true)); err != nil {
+		return err
+	}
+	_, err := io.CopyN(io.Discard, contained{z.decoder}, z.passed)
+	return err
 }
 
 // release gives the window back.
