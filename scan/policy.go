@@ -8,7 +8,7 @@ import (
 // The reasons of Unchecked: the whole vocabulary. Limits are named after the
 // colon: "time" (of the scan), "depth", "parts" and "header" (of a message, see
 // mime.Limits), "readings" (of parts in messages within messages), "depth",
-// "objects", "unpacked", "ratio", "overlap", "zeros" and "scratch" (of containers,
+// "objects", "unpacked", "ratio", "overlap", "zeros", "memory" and "scratch" (of containers,
 // see unpack.LimitError).
 const (
 	reasonEncrypted   = "encrypted"   // for want of a password

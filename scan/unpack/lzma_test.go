@@ -14,9 +14,9 @@ import (
 	"testing"
 )
 
-// xzHeader is the header of a block with the filters in front of LZMA2, then the
+// xzFile is the header of a block with the filters in front of LZMA2, then the
 // block's bytes.
-func xzHeader(filters string, n int, dict byte) []byte {
+func xzFile(filters string, n int, dict byte) []byte {
 	h := []byte{0, byte(n)}
 	h = append(append(h, filters...), 0x21, 1, dict)
 	h = append(h, make([]byte, -len(h)&3)...)
@@ -45,7 +45,7 @@ func TestStreamsOfLZMAWithDamage(t *testing.T) {
 	blocks, members := load(t, "xz-blocks.xz"), load(t, "lzip-members.lz")
 	none := []byte(xzMagic + "\x00\x04\xe6\xd6\xb4\x46\x00\x00\x00\x00\x1c\xdf\x44\x21\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04YZ")
 	raw := func(header []byte, chunks ...string) []byte { return xzStream(header, strings.Join(chunks, "")) }
-	plain := xzHeader("", 0, 20)
+	plain := xzFile("", 0, 20)
 	for _, tt := range []struct {
 		name      string
 		data      []byte
@@ -63,10 +63,10 @@ func TestStreamsOfLZMAWithDamage(t *testing.T) {
 		{"xz with a damaged block", damage(blocks, 60), 1, "f/f: xz: f: damaged: lzma: distance"},
 		{"xz, a byte before its end", xz[:len(xz)-1], 1, "f/f: xz: f: damaged: cut short"},
 		{"xz, cut off in its block", xz[:len(xz)-60], 1, "f/f: xz: f: damaged: cut short"},
-		{"xz, an unknown filter", raw(xzHeader("\x7f\x00", 1, 20)), 0, "f/f: xz: f: unsupported method: filter 0x7f"},
-		{"xz, no LZMA2 at the end", raw(xzHeader("\x21\x01\x14", 1, 20)), 0, "f/f: xz: f: unsupported method: filter 0x21"},
-		{"xz, a dictionary that cannot be", raw(xzHeader("", 0, 41)), 0, "f/f: xz: f: damaged: lzma: size of the dictionary"},
-		{"xz, 4 GiB of dictionary", raw(xzHeader("", 0, 40), rawChunk(true, marker)), 1, "f/f: xz: f: damaged: cut short"},
+		{"xz, an unknown filter", raw(xzFile("\x7f\x00", 1, 20)), 0, "f/f: xz: f: unsupported method: filter 0x7f"},
+		{"xz, no LZMA2 at the end", raw(xzFile("\x21\x01\x14", 1, 20)), 0, "f/f: xz: f: unsupported method: filter 0x21"},
+		{"xz, a dictionary that cannot be", raw(xzFile("", 0, 41)), 0, "f/f: xz: f: damaged: lzma: size of the dictionary"},
+		{"xz, 4 GiB of dictionary", raw(xzFile("", 0, 40), rawChunk(true, marker)), 1, "f/f: xz: f: damaged: cut short"},
 		{"xz, no dictionary", raw(plain, rawChunk(false, marker)), 0, "f/f: xz: f: damaged: lzma: first chunk"},
 		{"xz, an unknown chunk", raw(plain, rawChunk(true, marker), "\x03"), 1, "f/f: xz: f: damaged: lzma: kind of chunk"},
 		{"xz, state that was not set", raw(plain, rawChunk(true, marker), "\x80\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00"), 1, "f/f: xz: f: damaged: lzma: state of a chunk"},
@@ -141,7 +141,7 @@ func TestWindowsGrowAsTheyAreFilledAndAreGivenBack(t *testing.T) {
 			t.Errorf("%s: %d bytes are not given back of %d that were taken; unchecked %q", name, w.memory.alive, w.memory.taken, n.unchecked)
 		}
 	}
-	w := lzWindow{size: math.MaxInt, memory: &memory{}}
+	w := lzmaWindow{size: math.MaxInt, memory: &memory{}}
 	var err error
 	for err == nil {
 		w.pos, w.out = len(w.buf), len(w.buf)
@@ -232,7 +232,7 @@ func TestDictionariesOfManyGiB(t *testing.T) {
 			continue // it has no more than 4 MiB
 		}
 		b := rarEntry{name: "b.txt", text: rarText(marker), packed: true}
-		objects, unchecked := told(t, w.archive(false, e, b))
+		objects, unchecked := ranTold(t, w.archive(false, e, b))
 		if want := "rar: a.txt: limit: memory"; objects != "b.txt*" || unchecked != want {
 			t.Errorf("objects %q, unchecked %q, want %q", objects, unchecked, want)
 		}

@@ -220,6 +220,8 @@ func (g *szGraph) decoder(c szCoder, size uint64, in []io.Reader) (io.Reader, er
 		return g.windowed(c, size, in[0])
 	case szDeflate:
 		return flate.NewReader(in[0]), nil
+	case szDeflate64:
+		return newDeflate64(in[0]), nil
 	case szBZip2:
 		return bzip2.NewReader(in[0]), nil
 	case szLZ4:
@@ -241,9 +243,6 @@ func (g *szGraph) decoder(c szCoder, size uint64, in []io.Reader) (io.Reader, er
 			start = binary.LittleEndian.Uint32(c.props)
 		}
 		return newBranchReader(in[0], branches, start), nil
-	}
-	if c.method == szDeflate64 {
-		return nil, fmt.Errorf("%w: deflate64", ErrUnsupported)
 	}
 	return nil, fmt.Errorf("%w: number %#x", ErrUnsupported, c.method)
 }

@@ -95,13 +95,13 @@ func TestSevenZip(t *testing.T) {
 		{"no list of files", "f* f", "7z: damaged: header: cut short", szArchiveOf(text+"another", copied[:strings.Index(copied, "\x05\x02\x11")])},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			objects, unchecked := told(t, tt.data)
+			objects, unchecked := ranTold(t, tt.data)
 			if strings.TrimSpace(objects) != strings.TrimSpace(tt.objects) || unchecked != tt.unchecked {
 				t.Errorf("objects %q, unchecked %q\nwant    %q, unchecked %q", objects, unchecked, tt.objects, tt.unchecked)
 			}
 		})
 	}
-	objects, unchecked := told(t, damage(solid, 80))
+	objects, unchecked := ranTold(t, damage(solid, 80))
 	if !strings.HasPrefix(objects, "empty.txt") || !strings.Contains(unchecked, "7z: 請求書.txt: damaged") {
 		t.Errorf("damage in a solid block: objects %q, unchecked %q", objects, unchecked)
 	}
@@ -115,7 +115,7 @@ func TestSevenZipWithPasswords(t *testing.T) {
 		{"7z-encrypted-header.7z", "no infected", "note.txt*", ""},
 		{"7z-encrypted-header.7z", "no nope", "", "7z: header: encrypted"},
 	} {
-		objects, unchecked := told(t, load(t, tt.file), strings.Fields(tt.passwords)...)
+		objects, unchecked := ranTold(t, load(t, tt.file), strings.Fields(tt.passwords)...)
 		if objects != tt.objects || unchecked != tt.unchecked {
 			t.Errorf("%s with %q: objects %q, unchecked %q", tt.file, tt.passwords, objects, unchecked)
 		}

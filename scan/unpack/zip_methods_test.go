@@ -18,14 +18,14 @@ import (
 // they are written from the same specification as the decoders, which were tried
 // on archives of PKZIP besides.
 
-// bitWriter writes bits, the lowest first.
-type bitWriter struct {
+// zipMethodsBitWriter writes bits, the lowest first.
+type zipMethodsBitWriter struct {
 	out  []byte
 	held uint64
 	n    uint
 }
 
-func (w *bitWriter) bits(v, n uint) {
+func (w *zipMethodsBitWriter) bits(v, n uint) {
 	w.held |= uint64(v) << w.n
 	for w.n += n; w.n >= 8; w.n -= 8 {
 		w.out = append(w.out, byte(w.held))
@@ -33,7 +33,7 @@ func (w *bitWriter) bits(v, n uint) {
 	}
 }
 
-func (w *bitWriter) String() string {
+func (w *zipMethodsBitWriter) String() string {
 	if w.n > 0 {
 		return string(w.out) + string([]byte{byte(w.held)})
 	}
@@ -41,7 +41,7 @@ func (w *bitWriter) String() string {
 }
 
 // code writes a code, its first bit first, inverted.
-func (w *bitWriter) code(c codeOf) {
+func (w *zipMethodsBitWriter) code(c codeOf) {
 	for i := c.length; i > 0; i-- {
 		w.bits(^c.bits>>(i-1)&1, 1)
 	}
@@ -83,7 +83,7 @@ func longestMatch(s string, at, back, most int) (distance, length int) {
 // shrunk shrinks. When codes are used up they are given free, early enough that
 // this happens in a test.
 func shrunk(s string) string {
-	w := &bitWriter{}
+	w := &zipMethodsBitWriter{}
 	u := newUnshrinker(nil) // the decoder's table, for the encoder to keep in step with
 	children := map[[2]int]int{}
 	command := func(v uint) { w.bits(shrinkControl, u.width); w.bits(v, u.width) }
@@ -155,7 +155,7 @@ func reduced(s string, factor int) string {
 		bytes = append(bytes, byte(d-1))
 		at += n
 	}
-	w := &bitWriter{}
+	w := &zipMethodsBitWriter{}
 	sets := make([][]byte, 256)
 	for i := range 256 {
 		sets[i] = []byte("a harmlestxHARMLESTX, KIYO-M")[:i%29]
@@ -210,7 +210,7 @@ func unevenLengths(symbols int) []byte {
 
 // imploded implodes under some flags.
 func imploded(s string, flags uint16) string {
-	w := &bitWriter{}
+	w := &zipMethodsBitWriter{}
 	write := func(symbols int) []codeOf {
 		lengths := unevenLengths(symbols)
 		var runs []byte
@@ -272,7 +272,7 @@ func dclImploded(s string, coded bool, low uint) string {
 		return codesOf(lengths)
 	}
 	literals, lengths, distances := expand(dclLiteralRuns[:]), expand(dclLengthRuns[:]), expand(dclDistanceRuns[:])
-	w := &bitWriter{}
+	w := &zipMethodsBitWriter{}
 	if coded {
 		w.bits(1, 8)
 	} else {
@@ -348,7 +348,7 @@ func TestOldMethods(t *testing.T) {
 	}
 	contents := map[string]string{
 		"text": text, "long text": words.String()[:12_000] + text, "the same again and again": strings.Repeat("ab", 3000) + strings.Repeat("\x90", 700) + text,
-		"noise": noise(5000) + text, "one byte": "x", "every byte": string(slices.Collect(func(yield func(byte) bool) {
+		"noise": zipNoise(5000) + text, "one byte": "x", "every byte": string(slices.Collect(func(yield func(byte) bool) {
 			for i := range 256 {
 				yield(byte(i))
 			}
@@ -546,7 +546,7 @@ func TestPPMdWithMoreMemoryThanThereIs(t *testing.T) {
 
 func TestDeflate64(t *testing.T) {
 	long := func() string { // one literal, then a match of the longest length
-		w := &bitWriter{}
+		w := &zipMethodsBitWriter{}
 		w.bits(1, 1)
 		w.bits(1, 2)
 		msb := func(v, n uint) {
