@@ -13,7 +13,7 @@ import (
 )
 
 // evasionEngine finds the marker and the test virus, wherever they stand in an object.
-func evasionEngine(t *testing.T) *Engine {
+func evasionEngine(t testing.TB) *Engine {
 	t.Helper()
 	marker := fmt.Sprintf("rule Marker { strings: $a = %q condition: $a }", evasion.MarkerText)
 	return testEngine(t, Options{}, marker)
@@ -255,4 +255,22 @@ func TestEvasionPayloads(t *testing.T) {
 			t.Errorf("%s: not the same twice", name)
 		}
 	}
+}
+
+// BenchmarkWildMail scans ordinary mail: what the readings cost that it does not
+// need. Beside the time it gives the objects that are matched for a message.
+func BenchmarkWildMail(b *testing.B) {
+	e := evasionEngine(b)
+	var mails [][]byte
+	for _, w := range evasion.Wild() {
+		mails = append(mails, w.Raw)
+	}
+	objects := 0
+	for b.Loop() {
+		for _, raw := range mails {
+			objects += run(b, e, raw).Objects
+		}
+	}
+	b.ReportMetric(float64(objects)/float64(b.N*len(mails)), "objects/message")
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(mails)), "µs/message")
 }

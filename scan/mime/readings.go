@@ -160,6 +160,9 @@ func readBase64(body []byte, yield func(Reading) bool) bool {
 		first.fill()
 	}
 	behind, shifted := behindJunk(body)
+	if !first.sawInner && !first.sawForeign && !first.sawRest && !first.sawURL && !shifted {
+		return true
+	}
 	more := []struct {
 		how    string
 		differ bool
@@ -194,6 +197,9 @@ func readQuoted(body []byte, yield func(Reading) bool) bool {
 		first.fill()
 	}
 	mixed := first.mixed()
+	if !first.sawBad && !mixed {
+		return true
+	}
 	for _, r := range []struct {
 		how    string
 		differ bool

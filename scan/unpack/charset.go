@@ -73,12 +73,9 @@ func isWide(data []byte, zero int) bool {
 // isJIS reports whether a text, of seven bits in its beginning at least, changes
 // its character set as ISO-2022-JP does.
 func isJIS(text []byte) bool {
-	if bytes.ContainsFunc(text[:min(len(text), charsetHead)], func(r rune) bool { return r >= 0x80 }) {
-		return false
-	}
 	for at := 0; ; at++ {
 		i := bytes.IndexByte(text[at:], 0x1b)
-		if i < 0 {
+		if i < 0 || at == 0 && !isSevenBit(text[:min(len(text), charsetHead)]) {
 			return false
 		}
 		at += i
@@ -87,6 +84,15 @@ func isJIS(text []byte) bool {
 			return true
 		}
 	}
+}
+
+func isSevenBit(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // utf7Least is how many characters of ASCII in UTF-7's base64 make a text UTF-7:

@@ -77,12 +77,13 @@ func (w *walk) object(path, formats []string, f File) error {
 		return nil
 	}
 	for i := range openers {
-		c := container{walk: w, opener: &openers[i], path: path, file: f}
 		yes, err := f.looksLike(i)
+		if !yes && err == nil {
+			continue
+		}
+		c := container{walk: w, opener: &openers[i], path: path, file: f}
 		if err != nil {
 			c.tell(path, "", err)
-		}
-		if !yes {
 			continue
 		}
 		if len(formats) >= w.limits.Depth {
