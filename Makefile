@@ -24,14 +24,14 @@ build: deps-build ## build/kiyome
 	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BINARY) ./cmd/kiyome
 
 test: deps ## vet and all tests
-	$(GO) vet ./... ./testdata
+	$(GO) vet ./... ./testdata ./testdata/evasion
 	$(GO) test -race -timeout 10m $(RACE)
-	$(GO) test -timeout 10m $(filter-out $(RACE),$(shell $(GO) list ./... ./testdata))
+	$(GO) test -timeout 10m $(filter-out $(RACE),$(shell $(GO) list ./... ./testdata ./testdata/evasion))
 
 lint: deps-build ## gofmt, vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./... ./testdata
-	$(GO) run $(STATICCHECK) ./... ./testdata
+	$(GO) vet ./... ./testdata ./testdata/evasion
+	$(GO) run $(STATICCHECK) ./... ./testdata ./testdata/evasion
 
 bench: deps ## what a delivery costs, beside other servers where they are installed
 	$(GO) test -tags bench -run '^TestBudget$$' -v -timeout 60m ./cmd/kiyome
