@@ -39,7 +39,26 @@ func withoutZeros(data []byte) bool {
 		return false
 	}
 	rest := bytes.ReplaceAll(head, []byte{0}, nil)
+	if pdfBegins(head) { // they have streams, and markup in the clear
+		return zerosInTag(head) || looksLikeScript(rest) && !looksLikeScript(head)
+	}
 	return looksLikeMarkup(rest) || looksLikeScript(rest)
+}
+
+// zerosInTag reports whether there is a tag in data but for the zeros in it.
+func zerosInTag(data []byte) bool {
+	for range sniffTags {
+		i := bytes.IndexByte(data, '<')
+		if i < 0 {
+			return false
+		}
+		data = data[i+1:]
+		tag := data[:min(len(data), 64)]
+		if bytes.IndexByte(tag, 0) >= 0 && !isMarkupTag(tag) && isMarkupTag(bytes.ReplaceAll(tag, []byte{0}, nil)) {
+			return true
+		}
+	}
+	return false
 }
 
 // zeroStep leaves out zeros.

@@ -19,16 +19,26 @@ func decodeName(raw []byte) string {
 	if utf8.Valid(raw) {
 		return utf8Name(raw)
 	}
-	raw = raw[:min(len(raw), 2*maxName)]
-	// x/text's Shift_JIS is that of the WHATWG: cp932 with its extensions.
-	if s, err := japanese.ShiftJIS.NewDecoder().Bytes(raw); err == nil && !bytes.ContainsRune(s, utf8.RuneError) {
-		return cutName(string(s))
+	if name, ok := cp932Name(raw); ok {
+		return name
 	}
+	raw = raw[:min(len(raw), 2*maxName)]
 	s, err := charmap.CodePage437.NewDecoder().Bytes(raw)
 	if err != nil {
 		return utf8Name(raw)
 	}
 	return cutName(string(s))
+}
+
+// cp932Name decodes a file name if it is one in cp932.
+func cp932Name(raw []byte) (name string, ok bool) {
+	raw = raw[:min(len(raw), 2*maxName)]
+	// x/text's Shift_JIS is that of the WHATWG: cp932 with its extensions.
+	s, err := japanese.ShiftJIS.NewDecoder().Bytes(raw)
+	if err != nil || bytes.ContainsRune(s, utf8.RuneError) {
+		return "", false
+	}
+	return cutName(string(s)), true
 }
 
 // utf8Name decodes a file name that is said to be UTF-8.

@@ -46,6 +46,7 @@ var openers = [...]opener{
 	htmlOpener,
 	vcardOpener,
 	pgpOpener,
+	pdfOpener,
 	closedOpener,
 }
 
