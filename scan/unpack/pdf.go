@@ -52,8 +52,14 @@ const (
 	// pdfLeast is the length in bytes from which a string is worth a look.
 	pdfLeast = 8
 
+	// pdfNoise is the length in bytes up to which a string that is no text is a
+	// checksum or an identifier.
+	pdfNoise = 32
+
 	maxPDFNames    = 1 << 16
 	maxPDFSecurity = 4
+	maxPDFForms    = 16
+	maxPDFParts    = 256 // of a form
 )
 
 func pdfMatch(data []byte) bool {
@@ -79,7 +85,7 @@ type pdfObject struct {
 	text     int32 // which of pdfDoc.texts it is in
 	before   int32 // the object with the same number before it; -1: none
 	trailer  bool
-	read     bool // an object stream
+	read     bool // handed out with others: an object stream, a part of a form
 	at       int  // of its value, in the text
 	start    int  // of its stream's bytes; 0: it is none
 	end      int
@@ -142,6 +148,7 @@ type pdfDoc struct {
 	file    File
 	yield   func(member, error) bool
 	done    bool
+	headed  bool     // by the header: no text about documents
 	texts   [][]byte // the file, then the object streams
 	objects []pdfObject
 	last    map[int32]int32 // the last object of each number
@@ -153,6 +160,8 @@ type pdfDoc struct {
 	wanted  map[int32]bool   // objects that are files or scripts by what refers to them
 	names   map[int32]string // of embedded files
 	scripts []int32          // objects that are said to be scripts
+	bare    []int32          // objects that are strings
+	forms   []pdfArray       // of parts
 
 	decoders pdfDecoders
 	work     int64 // bytes that may still be parsed
@@ -173,10 +182,10 @@ func pdfEntries(f File) iter.Seq2[member, error] {
 		d := &pdfDoc{
 			file: f, yield: yield, texts: [][]byte{f.Data}, last: map[int32]int32{},
 			open: map[int32]bool{}, wanted: map[int32]bool{}, names: map[int32]string{},
-			work: 16*n + 1<<20, out: 8*n + 1<<20, sample: pdfSample, seed: maphash.MakeSeed(), seen: map[uint64]bool{},
-			decoders: pdfDecoders{work: 8*n + 256<<20},
+			work: 16*n + 1<<20, out: 6*n + 1<<20, sample: pdfSample, seed: maphash.MakeSeed(), seen: map[uint64]bool{},
+			decoders: pdfDecoders{work: 8*n + 64<<20},
 		}
-		for _, step := range []func(){d.scan, d.extents, d.unlock, d.openObjectStreams, d.survey, d.namedScripts, d.streams, d.finish} {
+		for _, step := range []func(){d.scan, d.extents, d.unlock, d.openObjectStreams, d.survey, d.joinedForms, d.streams, d.finish} {
 			if !d.done {
 				step()
 			}
@@ -187,6 +196,7 @@ func pdfEntries(f File) iter.Seq2[member, error] {
 // scan finds the objects and trailers of the file.
 func (d *pdfDoc) scan() {
 	data := d.file.Data
+	d.headed = bytes.Contains(data[:min(len(data), pdfHead)], []byte("%PDF-"))
 	for o := nextPDFObject(data, 0); o.at >= 0; {
 		next := o.at
 		p := pdfParser{data: data, at: o.at}

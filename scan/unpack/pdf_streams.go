@@ -69,10 +69,10 @@ func (d *pdfDoc) extents() {
 				next = o.start + n
 			}
 		}
-		if o.end = next; next == len(data) {
-			d.damaged("stream of object %d: cut short", o.num)
-		} else {
+		if o.end = next; next < len(data) {
 			o.end = o.start + len(withoutLineEnd(data[o.start:next]))
+		} else if d.headed {
+			d.damaged("stream of object %d: cut short", o.num)
 		}
 		// A program that believes the length reads beyond.
 		if ok && length > pdfInt(o.end-o.start) && length <= pdfInt(len(data)-o.start) && dict.get("Filter") != nil {
@@ -428,7 +428,7 @@ func (d *pdfDoc) readable(l *pdfLook) bool {
 // streams hands out the streams.
 func (d *pdfDoc) streams() {
 	for i := range d.objects {
-		if o := &d.objects[i]; o.start > 0 && !o.read && !d.done {
+		if o := &d.objects[i]; o.start > 0 && !d.done {
 			d.stream(o)
 		}
 	}
@@ -442,10 +442,9 @@ func (d *pdfDoc) stream(o *pdfObject) {
 	case !d.readable(&l), len(l.head) == 0 && l.err == nil, errors.Is(l.err, ErrLimit):
 	case len(l.head) == 0:
 		d.raw(o, l.err)
-	case d.isFile(o, dict):
+	case d.isFile(o, dict), worthOf(l.head) == known && !isPDFFont(l.head):
 		d.whole(o, &l)
-	case worthOf(l.head) == known && !isPDFFont(l.head):
-		d.whole(o, &l)
+	case o.read:
 	case l.isBulk(dict):
 		if l.whole && dict.name("Type") != "XRef" && len(l.head) <= d.sample {
 			d.sample -= len(l.head)

@@ -1,6 +1,9 @@
 package unpack
 
-import "fmt"
+import (
+	"fmt"
+	"io"
+)
 
 // pdfFileKeys are the entries whose streams are files, or lead into one: of file
 // specifications (ISO 32000-1, table 44), of forms, of 3D annotations.
@@ -15,13 +18,22 @@ func (d *pdfDoc) survey() {
 		}
 		o := &d.objects[i]
 		v := d.value(o)
-		if s, ok := v.(pdfString); ok {
-			d.string(o, s)
+		if _, ok := v.(pdfString); ok {
+			d.bare = append(d.bare, int32(i))
 		}
 		d.visit(o, v)
 	}
 	for _, text := range d.texts[1:] {
 		d.join(text)
+	}
+	for _, num := range d.scripts {
+		d.namedScript(num)
+	}
+	for _, i := range d.bare {
+		o := &d.objects[i]
+		if s, ok := d.value(o).(pdfString); ok {
+			d.string(o, s)
+		}
 	}
 }
 
@@ -75,14 +87,12 @@ func (d *pdfDoc) want(key pdfName, v any) {
 		d.wanted[num] = true
 		if key == "XFA" { // an array of them, perhaps
 			if list, ok := d.resolve(v).(pdfArray); ok {
-				d.want("", list)
+				d.want(key, list)
 			}
 		}
 	case pdfArray:
-		for _, e := range v {
-			if _, ok := e.(pdfRef); ok {
-				d.want("", e)
-			}
+		if key == "XFA" && len(d.forms) < maxPDFForms {
+			d.forms = append(d.forms, v)
 		}
 	}
 }
@@ -151,7 +161,7 @@ func (d *pdfDoc) string(o *pdfObject, s pdfString) {
 	}
 	text = pdfText(text)
 	switch {
-	case len(text) < pdfLeast || !d.once(text):
+	case len(text) < pdfLeast, len(text) <= pdfNoise && !isPrintable(text), !d.once(text):
 	case worthOf(text) == known, len(text) >= pdfJoined:
 		d.emit(member{name: fmt.Sprintf("string-%d", max(o.num, 0)), data: text}, nil)
 	default:
@@ -161,19 +171,70 @@ func (d *pdfDoc) string(o *pdfObject, s pdfString) {
 
 func isUTF16(b []byte) bool { return len(b) >= 2 && b[0]^b[1] == 1 && b[0]|1 == 0xff }
 
-// namedScripts hands out the strings that are scripts by what refers to them.
-func (d *pdfDoc) namedScripts() {
-	for _, num := range d.scripts {
-		i, ok := d.last[num]
-		if !ok {
-			continue
+// namedScript hands out the strings that are scripts by what refers to them.
+func (d *pdfDoc) namedScript(num int32) {
+	i := d.lastOf(pdfRef{num: int(num)})
+	for n := 0; i >= 0 && n < 16 && !d.done; n++ {
+		o := &d.objects[i]
+		if s, ok := d.value(o).(pdfString); ok {
+			d.script(o, s)
 		}
-		for n := 0; i >= 0 && n < 16 && !d.done; n++ {
-			o := &d.objects[i]
-			if s, ok := d.value(o).(pdfString); ok {
-				d.script(o, s)
+		i = o.before
+	}
+}
+
+// joinedForms hands out the forms of which the parts are streams (section 12.7.8):
+// in order they are one XML document.
+func (d *pdfDoc) joinedForms() {
+	for _, list := range d.forms {
+		var parts []io.Reader
+		for _, e := range list[:min(len(list), maxPDFParts)] {
+			ref, _ := e.(pdfRef)
+			i := d.lastOf(ref)
+			if i < 0 || d.objects[i].start == 0 || d.objects[i].read {
+				continue
 			}
-			i = o.before
+			d.objects[i].read = true
+			parts = append(parts, &pdfPart{d: d, o: &d.objects[i]})
+		}
+		if len(parts) > 0 {
+			d.emit(member{name: "form.xml", body: io.MultiReader(parts...)}, nil)
 		}
 	}
+}
+
+// pdfPart is a stream that is a part of an object. It ends where it is damaged:
+// other parts follow.
+type pdfPart struct {
+	d *pdfDoc
+	o *pdfObject
+	r io.Reader
+}
+
+// Read implements io.Reader.
+func (p *pdfPart) Read(b []byte) (int, error) {
+	if p.r == nil {
+		dict, _ := p.d.value(p.o).(pdfDict)
+		l := p.d.look(p.o, dict)
+		if !p.d.readable(&l) {
+			return 0, io.EOF
+		}
+		r, _, err := p.d.decode(l.reading)
+		if err != nil {
+			return 0, p.ended(err)
+		}
+		p.r = r
+	}
+	n, err := p.r.Read(b)
+	return n, p.ended(err)
+}
+
+func (p *pdfPart) ended(err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	if !p.d.limited(err) {
+		p.d.damaged("part %d of a form: %v", p.o.num, err)
+	}
+	return io.EOF
 }
