@@ -40,6 +40,7 @@ var openers = [...]opener{
 	cmsOpener,
 	lhaOpener,
 	arjOpener,
+	oleOpener,
 	cabOpener,
 	tnefOpener,
 	rtfOpener,

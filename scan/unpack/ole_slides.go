@@ -1,0 +1,61 @@
+package unpack
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// pptObject is the type of records that hold an object: a compound file, mostly
+// compressed (MS-PPT, sections 2.10.34 and 2.10.36). Also the macros are in one.
+const pptObject = "\x11\x10"
+
+// slides hands out the objects of a presentation. They are looked for by their
+// type and what they begin with: then no length before them matters.
+func (r *oleReader) slides(s *cfbStream) {
+	r.spend(s.size)
+	objects := 0
+	s.search(pptObject, func(at int64) bool {
+		var b [20]byte // length, unpacked length or content, content
+		n, _ := s.ReadAt(b[:], at+2)
+		size := int64(binary.LittleEndian.Uint32(b[:]))
+		name := fmt.Sprintf("object%d", objects+1)
+		switch content := at + 6; {
+		case n >= 16 && string(b[4:12]) == ole1Magic:
+			objects++
+			r.give(name, s, content, min(size, s.size-content))
+		case n >= 10 && b[8] == 0x78 && (int(b[8])<<8+int(b[9]))%31 == 0: // RFC 1950, section 2.2
+			objects++
+			if r.spend(min(size, s.size-content)); !r.done {
+				whole := int64(binary.LittleEndian.Uint32(b[4:]))
+				packed := inflated(io.NewSectionReader(s, content+4, s.size-content-4))
+				r.emit(member{name: name, body: &unended{packed, whole}, size: whole}, nil)
+			}
+		}
+		return !r.done
+	})
+}
+
+// currentUser tells of a presentation that is encrypted (MS-PPT, section 2.3.2).
+func (r *oleReader) currentUser(s *cfbStream) {
+	const token, encrypted = 12, 0xf3d1c4df
+	if b := s.head(16); len(b) == 16 && binary.LittleEndian.Uint32(b[token:]) == encrypted {
+		r.emit(member{name: "PowerPoint Document"}, fmt.Errorf("%w: presentation", ErrEncrypted))
+	}
+}
+
+// unended reads what is compressed without a mark of its end: when whole bytes have
+// been read, an error ends them. PowerPoint writes it.
+type unended struct {
+	r     io.Reader
+	whole int64
+}
+
+// Read implements io.Reader.
+func (e *unended) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if e.whole -= int64(n); err != nil && e.whole <= 0 {
+		err = io.EOF
+	}
+	return n, err
+}
