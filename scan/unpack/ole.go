@@ -46,12 +46,12 @@ func oleEntries(f File) iter.Seq2[member, error] {
 			}
 			r.entry(i)
 		}
-		r.orphans(func(s *cfbStream) bool {
-			r.look("orphan", s)
-			return !r.done
-		})
+		r.unlisted()
 		if r.problem != "" {
 			r.emit(member{}, fmt.Errorf("%w: %s", ErrDamaged, r.problem))
+		}
+		if r.many {
+			r.emit(member{}, &LimitError{"objects"})
 		}
 	}
 }
@@ -76,10 +76,15 @@ func (r *oleReader) entry(i int) {
 	if e.deleted && (s.cut || s.more) {
 		return // its sectors have been given to others
 	}
-	if s.more && !mini { // longer than told
-		whole := &cfbStream{data: r.data}
-		r.follow(r.fat, e.start, r.sectors(), math.MaxInt64, 1<<r.shift, func(n uint32) { whole.add((int64(n)+1)<<r.shift, 1<<r.shift) })
-		r.look(r.path(i), whole)
+	if s.more { // longer than told
+		whole := *e
+		whole.size = math.MaxInt64 >> 1
+		if long := r.stream(&whole, mini); long.more {
+			r.damaged(plainName(e.name) + " goes in a ring")
+		} else {
+			long.cut = false
+			r.look(r.path(i), long)
+		}
 	}
 	r.known(i, s)
 }

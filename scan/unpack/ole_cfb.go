@@ -25,6 +25,7 @@ type cfb struct {
 	places     map[cfbPlace]int
 	work       int64  // bytes of chains that may still be followed
 	claimed    bitSet // sectors that belong to something
+	many       bool   // there are more entries than are read
 	problem    string // what is wrong with the file as a whole; the first of it
 }
 
@@ -204,14 +205,17 @@ func (c *cfb) link(table []uint32, n uint32) uint32 {
 }
 
 // follow visits the sectors of a chain, at most most of them and none beyond
-// end. A chain of more sectors than there are is a ring.
-func (c *cfb) follow(table []uint32, start, end uint32, most, size int64, visit func(n uint32)) {
+// end. A chain of more sectors than there are goes in a ring; more says that it does
+// not end where it should.
+func (c *cfb) follow(table []uint32, start, end uint32, most, size int64, visit func(n uint32)) (more bool) {
 	most = min(most, int64(end))
-	for n := start; n < end && most > 0 && c.work > 0; most-- {
+	n := start
+	for ; n < end && most > 0 && c.work > 0; most-- {
 		c.work -= size
 		visit(n)
 		n = c.link(table, n)
 	}
+	return n < end
 }
 
 // chain gives the sectors of a chain, up to one that belongs to something else. It
@@ -231,7 +235,10 @@ func (c *cfb) readDirectory(start uint32) {
 	for _, n := range list {
 		s := c.sector(n)
 		whole = whole && len(s) == 1<<c.shift
-		for ; len(s) >= cfbEntrySize && len(c.entries) < cfbMaxEntries; s = s[cfbEntrySize:] {
+		for ; len(s) >= cfbEntrySize; s = s[cfbEntrySize:] {
+			if c.many = len(c.entries) == cfbMaxEntries; c.many {
+				break
+			}
 			c.entries = append(c.entries, c.parseEntry(s))
 		}
 	}
@@ -291,7 +298,7 @@ func (c *cfb) growTree() {
 // isStream reports whether an entry may have bytes of its own: a deleted one has
 // while they were not given to something else.
 func (e *cfbEntry) isStream() bool {
-	return e.kind != cfbStorage && e.kind != cfbRoot && e.size > 0 && (!e.deleted || e.start > 0)
+	return e.kind != cfbStorage && e.kind != cfbRoot && e.size > 0
 }
 
 // path gives the names that lead to an entry, without control characters.
@@ -359,13 +366,7 @@ func (c *cfb) stream(e *cfbEntry, mini bool) *cfbStream {
 		size, table, shift = 1<<c.miniShift, c.miniFAT, c.miniShift
 		end = uint32(min(int64(len(c.miniStream))<<(c.shift-c.miniShift), cfbMaxSector))
 	}
-	need := (e.size + size - 1) >> shift
-	n := int64(0)
-	c.follow(table, e.start, end, need+1, size, func(sector uint32) {
-		if n++; n > need {
-			s.more = true
-			return
-		}
+	s.more = c.follow(table, e.start, end, (e.size+size-1)>>shift, size, func(sector uint32) {
 		at := (int64(sector) + 1) << shift
 		if mini {
 			at = c.miniSector(sector)

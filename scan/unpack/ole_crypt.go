@@ -301,7 +301,7 @@ func (r *oleReader) document(e *cfbEntry, s *cfbStream) {
 	const flags, encrypted, whichTable, obfuscated = 10, 1 << 8, 1 << 9, 1 << 15 // section 2.5.2
 	le := binary.LittleEndian
 	head := s.head(32)
-	if len(head) < 32 || le.Uint16(head[flags:])&encrypted == 0 {
+	if len(head) < 32 || head[1] != 0xa5 || le.Uint16(head[flags:])&encrypted == 0 {
 		return
 	}
 	table := "0Table"

@@ -295,7 +295,10 @@ const excel4Char = 0x6f
 // formula takes the strings of a formula. Those that it puts together are one, and
 // characters that it gives by their codes count.
 func (x *excel4) formula(b []byte) {
-	le, texts := binary.LittleEndian, []string{}
+	le := binary.LittleEndian
+	var all []byte
+	var texts []int // where they begin in all
+	text := func(s string) { texts, all = append(texts, len(all)), append(all, s...) }
 	number := uint16(0)
 	for len(b) > 0 {
 		token := b[0]
@@ -305,13 +308,10 @@ func (x *excel4) formula(b []byte) {
 		size := 0
 		switch {
 		case token == ptgConcat && len(texts) >= 2:
-			n := len(texts) - 2
-			if len(texts[n])+len(texts[n+1]) < 1<<16 {
-				texts = append(texts[:n], texts[n]+texts[n+1])
-			}
+			texts = texts[:len(texts)-1]
 		case token == ptgString && len(b) > 0:
 			n := int(b[0])
-			texts = append(texts, x.text(b[1:], n))
+			text(x.text(b[1:], n))
 			if size = 1 + n; !x.old && len(b) > 1 {
 				size = 2 + n*(1+int(b[1]&1))
 			}
@@ -325,12 +325,12 @@ func (x *excel4) formula(b []byte) {
 			number, size = le.Uint16(b), 2
 		case token == ptgFunc && len(b) >= 2:
 			if size = 2; le.Uint16(b) == excel4Char {
-				texts = append(texts, string(rune(number)))
+				text(string(rune(number)))
 			}
 		case token == ptgFuncVar && len(b) >= 3:
 			size = 3
 			if name := excel4Functions[le.Uint16(b[1:])&0x7fff]; name != "" {
-				texts = append(texts, name)
+				text(name)
 			}
 		default:
 			size = ptgSizes[token][0]
@@ -340,7 +340,11 @@ func (x *excel4) formula(b []byte) {
 		}
 		b = b[min(size, len(b)):]
 	}
-	for _, text := range texts {
-		x.line(text)
+	for i, from := range texts {
+		end := len(all)
+		if i+1 < len(texts) {
+			end = texts[i+1]
+		}
+		x.line(string(all[from:end]))
 	}
 }

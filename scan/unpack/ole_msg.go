@@ -11,11 +11,18 @@ import (
 // hexadecimal digits follow, its identifier and its type (MS-OXMSG, section 2.4.2.1).
 const msgPrefix = "__substg1.0_"
 
+// msgNames is the storage of names of properties. Its streams are called like
+// properties that they are not (section 2.2.3).
+const msgNames = "__nameid_version1.0"
+
 // property hands out the value of a property in a message of Outlook, when it is
 // an attachment or a body.
 func (r *oleReader) property(e *cfbEntry, s *cfbStream) {
 	digits := e.name[min(len(msgPrefix), len(e.name)):]
 	tag, _ := strconv.ParseUint(digits[:min(8, len(digits))], 16, 32) // 0 is none of these
+	if e.parent >= 0 && r.entries[e.parent].name == msgNames {
+		tag = 0
+	}
 	switch id := tag >> 16; id {
 	case mapiAttachData:
 		r.give(r.attachmentName(e.parent), s, 0, s.size)

@@ -2,6 +2,7 @@ package unpack
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -26,11 +27,9 @@ func (r *oleReader) slides(s *cfbStream) {
 			r.give(name, s, content, min(size, s.size-content))
 		case n >= 10 && b[8] == 0x78 && (int(b[8])<<8+int(b[9]))%31 == 0: // RFC 1950, section 2.2
 			objects++
-			if r.spend(min(size, s.size-content)); !r.done {
-				whole := int64(binary.LittleEndian.Uint32(b[4:]))
-				packed := inflated(io.NewSectionReader(s, content+4, s.size-content-4))
-				r.emit(member{name: name, body: &unended{packed, whole}, size: whole}, nil)
-			}
+			whole := int64(binary.LittleEndian.Uint32(b[4:]))
+			packed := inflated(&charged{io.NewSectionReader(s, content+4, s.size-content-4), r})
+			r.emit(member{name: name, body: &unended{packed, whole}, size: whole}, nil)
 		}
 		return !r.done
 	})
@@ -44,6 +43,22 @@ func (r *oleReader) currentUser(s *cfbStream) {
 	}
 }
 
+// charged takes what is read of r off the bytes that may be handed out: where it
+// ends is only known then.
+type charged struct {
+	r io.Reader
+	o *oleReader
+}
+
+// Read implements io.Reader.
+func (c *charged) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if c.o.out -= int64(n); c.o.out < 0 {
+		return 0, &LimitError{"overlap"}
+	}
+	return n, err
+}
+
 // unended reads what is compressed without a mark of its end: when whole bytes have
 // been read, an error ends them. PowerPoint writes it.
 type unended struct {
@@ -54,7 +69,7 @@ type unended struct {
 // Read implements io.Reader.
 func (e *unended) Read(p []byte) (int, error) {
 	n, err := e.r.Read(p)
-	if e.whole -= int64(n); err != nil && e.whole <= 0 {
+	if e.whole -= int64(n); err != nil && e.whole <= 0 && !errors.Is(err, ErrLimit) {
 		err = io.EOF
 	}
 	return n, err

@@ -1,7 +1,9 @@
 package unpack
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -18,18 +20,19 @@ type cfbNode struct {
 	lost  bool  // in the directory, but not in the tree
 	kind  int   // of the entry when it is not 0; -1: deleted
 	size  int64 // that the directory tells, when it is not 0
+	again bool  // the stream before it, by another name
 }
 
 // cfbWriter writes one file.
 type cfbWriter struct {
-	shift    uint
-	scatter  bool // sectors of a stream stand in reverse order, other ones between
-	sectors  [][]byte
-	fat      []uint32
-	mini     []byte
-	miniFAT  []uint32
-	entries  []byte
-	backward int
+	shift   uint
+	scatter bool // sectors of a stream stand in reverse order, other ones between
+	sectors [][]byte
+	fat     []uint32
+	mini    []byte
+	miniFAT []uint32
+	entries []byte
+	last    uint32 // where the last stream starts
 }
 
 const (
@@ -41,35 +44,28 @@ const (
 
 func (w *cfbWriter) size() int { return 1 << w.shift }
 
-// add stores data in sectors and returns the first.
+// add stores data in sectors and returns them in the order of the data. mark
+// stands in the table for each of them; 0 makes a chain.
 func (w *cfbWriter) add(data []byte, mark uint32) (list []uint32) {
-	for len(data) > 0 {
-		s := make([]byte, w.size())
-		data = data[copy(s, data):]
+	n := (len(data) + w.size() - 1) / w.size()
+	for range n {
 		if w.scatter && mark == 0 {
 			w.sectors, w.fat = append(w.sectors, make([]byte, w.size())), append(w.fat, cfbFree)
 		}
 		list = append(list, uint32(len(w.sectors)))
-		w.sectors, w.fat = append(w.sectors, s), append(w.fat, mark)
+		w.sectors, w.fat = append(w.sectors, make([]byte, w.size())), append(w.fat, mark)
 	}
 	if w.scatter && mark == 0 {
-		for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-			w.sectors[list[i]], w.sectors[list[j]] = w.sectors[list[j]], w.sectors[list[i]]
-			list[i], list[j] = list[j], list[i]
-		}
-		for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-			list[i], list[j] = list[j], list[i]
-		}
-		for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-			list[i], list[j] = list[j], list[i]
-		}
+		slices.Reverse(list)
 	}
-	if mark == 0 {
-		for i, n := range list {
+	for i, n := range list {
+		data = data[copy(w.sectors[n], data):]
+		switch {
+		case mark != 0:
+		case i+1 < len(list):
+			w.fat[n] = list[i+1]
+		default:
 			w.fat[n] = cfbEnd
-			if i+1 < len(list) {
-				w.fat[n] = list[i+1]
-			}
 		}
 	}
 	return list
@@ -123,8 +119,11 @@ func (w *cfbWriter) storage(parent int, nodes []cfbNode) {
 		kind, start, size := byte(2), uint32(0), int64(len(node.data))
 		if node.nodes != nil {
 			kind = cfbStorage
+		} else if node.again {
+			start = w.last
 		} else {
 			start = w.stream(node.data)
+			w.last = start
 		}
 		if node.kind != 0 {
 			kind = byte(max(node.kind, 0))
@@ -214,5 +213,136 @@ func (w *cfbWriter) file(nodes ...cfbNode) []byte {
 // cfbOf writes a file of version 3.
 func cfbOf(nodes ...cfbNode) []byte { return (&cfbWriter{shift: 9}).file(nodes...) }
 
-var _ = strings.Repeat
-var _ testing.TB
+// storage is a storage with nodes.
+func storage(name string, nodes ...cfbNode) cfbNode { return cfbNode{name: name, nodes: nodes} }
+
+// oleLarge is a file that has sectors of its own, and begins as one that is of interest.
+var oleLarge = "MZ" + strings.Repeat("0123456789", 2000) + marker
+
+func TestCompoundFilesOfAllKinds(t *testing.T) {
+	const small = "MZ, " + marker + " and more than sixty-four bytes, which is what a sector of these has"
+	nodes := []cfbNode{{name: "small", data: small}, storage("s", cfbNode{name: "large", data: oleLarge})}
+	huge := "MZ" + strings.Repeat("x", 8<<20) + marker // its table needs a table
+	for _, tt := range []struct {
+		name, objects string
+		data          []byte
+	}{
+		{"version 3", "small* s/large*", (&cfbWriter{shift: 9}).file(nodes...)},
+		{"version 4", "small* s/large*", (&cfbWriter{shift: 12}).file(nodes...)},
+		{"in pieces", "small* s/large*", (&cfbWriter{shift: 9, scatter: true}).file(nodes...)},
+		{"version 4, in pieces", "small* s/large*", (&cfbWriter{shift: 12, scatter: true}).file(nodes...)},
+		{"a table of tables", "huge*", cfbOf(cfbNode{name: "huge", data: huge})},
+		{"a table of tables, in pieces", "huge*", (&cfbWriter{shift: 9, scatter: true}).file(cfbNode{name: "huge", data: huge})},
+		{"not in the tree", "small* large*", cfbOf(cfbNode{name: "small", data: small, lost: true}, cfbNode{name: "large", data: oleLarge})},
+		{"deleted", "small* large*", cfbOf(cfbNode{name: "", data: "x"}, cfbNode{name: "small", data: small, kind: -1, lost: true}, cfbNode{name: "large", data: oleLarge, kind: -1, lost: true})},
+		{"of an unknown kind", "large*", cfbOf(cfbNode{name: "large", data: oleLarge, kind: 7})},
+		{"text in pieces", "text*", (&cfbWriter{shift: 9, scatter: true}).file(cfbNode{name: "text", data: strings.Repeat(marker, 1000)})},
+		{"text in one", "", cfbOf(cfbNode{name: "text", data: strings.Repeat(marker, 1000)})},
+		{"told to be shorter", "large* large", cfbOf(cfbNode{name: "large", data: oleLarge, size: 5000})},
+		{"not in the directory", "orphan*", cfbOf(cfbNode{name: "large", data: oleLarge})},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data := tt.data
+			if tt.name == "not in the directory" {
+				at := bytes.Index(data, []byte("l\x00a\x00r\x00g"))
+				data = put(data, at, strings.Repeat("\x00", cfbEntrySize))
+			}
+			objects, unchecked := toldOf(walked(t, Limits{}, "f", data))
+			if objects != tt.objects || unchecked != "" {
+				t.Errorf("objects %q, want %q; unchecked %q", objects, tt.objects, unchecked)
+			}
+		})
+	}
+}
+
+func TestBytesOfStreamsComeInOrder(t *testing.T) {
+	var content []byte
+	for i := range 5000 {
+		content = binary.LittleEndian.AppendUint32(content, uint32(i))
+	}
+	content = append([]byte("MZ"), content...)
+	for _, size := range []int{3, 63, 64, 65, 4095, 4096, 4097, len(content)} {
+		for _, w := range []*cfbWriter{{shift: 9}, {shift: 12}, {shift: 9, scatter: true}, {shift: 12, scatter: true}} {
+			want := string(content[:size])
+			n := walked(t, Limits{}, "f", w.file(cfbNode{name: "before", data: "before"}, cfbNode{name: "x", data: want}))
+			if len(n.data) != 2 || n.data[1] != want || len(n.unchecked) > 0 {
+				t.Errorf("%d bytes, sectors of %d: %d objects, unchecked %q", size, w.size(), len(n.data)-1, n.unchecked)
+			}
+		}
+	}
+}
+
+// Fields of the header that tell lies leave what can be found otherwise, or a word
+// that it cannot.
+func TestHeadersThatLie(t *testing.T) {
+	whole := cfbOf(cfbNode{name: "small", data: "MZ " + marker}, cfbNode{name: "large", data: oleLarge})
+	at := func(at int, text string) []byte { return put(whole, at, text) }
+	for _, tt := range []struct {
+		name, objects, unchecked string
+		data                     []byte
+	}{
+		{"versions", "small* large*", "", at(24, "\xff\xff\xff\xff")},
+		{"order of bytes", "small* large*", "", at(28, "\xff\xff")},
+		{"size of sectors: 1", "small* large*", "", at(30, "\x00\x00")},
+		{"size of sectors: 4096", "small* large*", "", at(30, "\x0c\x00")},
+		{"size of sectors: too large", "small* large*", "", at(30, "\xff\xff")},
+		{"size of small sectors", "small* large*", "", at(32, "\xff\xff")},
+		{"numbers of sectors", "small* large*", "", at(40, "\xff\xff\xff\xff\xff\xff\xff\xff")},
+		{"the directory is nowhere", "small* large*", "f: ole: damaged: no directory where one should be", at(48, "\xfe\xff\xff\xff")},
+		{"the directory is elsewhere", "small* large*", "f: ole: damaged: no directory where one should be", at(48, "\x00\x00\x00\x00")},
+		{"streams are never small", "small small* large*", "", at(56, "\x00\x00\x00\x00")},
+		{"streams are always small", "small* large*", "", at(56, "\xff\xff\xff\xff")},
+		{"small sectors are nowhere", "small* large*", "", at(60, "\xfe\xff\xff\xff")},
+		{"the table of tables is here", "small* large*", "", at(68, "\xf9\xff\xff\xff")},
+		{"beta", "small* large*", "", at(0, cfbBeta)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			objects, unchecked := toldOf(walked(t, Limits{}, "f", tt.data))
+			if objects != tt.objects || unchecked != tt.unchecked {
+				t.Errorf("objects %q, want %q; unchecked %q, want %q", objects, tt.objects, unchecked, tt.unchecked)
+			}
+		})
+	}
+}
+
+// Chains that go in rings, and streams that lie over one another, end.
+func TestRingsAndOverlapsEnd(t *testing.T) {
+	whole := cfbOf(cfbNode{name: "large", data: oleLarge})
+	table := bytes.Index(whole, []byte("\x01\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00"))
+	for at := range 48 {
+		for _, next := range []uint32{0, 1, 5, 39, cfbFree, cfbTable, 1 << 20} {
+			data := put(whole, table+4*at, string(binary.LittleEndian.AppendUint32(nil, next)))
+			n := walked(t, Limits{}, "f", data)
+			if n.marked == "" && len(n.unchecked) == 0 {
+				t.Errorf("sector %d goes on to %#x: objects %q and not a word", at, next, n.objects)
+			}
+			if n.bytes > 20*int64(len(whole)) {
+				t.Errorf("sector %d goes on to %#x: %d bytes", at, next, n.bytes)
+			}
+		}
+	}
+	many := []cfbNode{{name: "large", data: oleLarge}}
+	for range 2000 {
+		many = append(many, cfbNode{name: "again", data: oleLarge, again: true})
+	}
+	data := cfbOf(many...)
+	n := walked(t, Limits{}, "f", data)
+	if want := "f: ole: limit: overlap"; len(n.unchecked) != 1 || n.unchecked[0] != want {
+		t.Errorf("unchecked %q, want %q", n.unchecked, want)
+	}
+	if n.bytes > 20*int64(len(data)) {
+		t.Errorf("%d bytes out of %d", n.bytes, len(data))
+	}
+}
+
+func TestTextsOfCompoundFilesAreNone(t *testing.T) {
+	whole := cfbOf(cfbNode{name: "large", data: oleLarge})
+	if got := Detect(File{Data: bytes.ReplaceAll(whole, []byte{0}, nil)}); len(got) > 0 {
+		t.Errorf("without its zeros it is taken for %q", got)
+	}
+}
+
+func FuzzOLE(f *testing.F) {
+	f.Add(cfbOf(storage("VBA", cfbNode{name: "dir", data: vbaPack(vbaDir("a", "b", 0))}, cfbNode{name: "b", data: vbaPack("Attribute VB_Name")})))
+	fuzz(f, "ole")
+}

@@ -146,6 +146,26 @@ func (r *oleReader) listed(storage int, m vbaModule) {
 	}
 }
 
+// unlisted hands out macros that no list has, and what is in chains of sectors that
+// nothing else has.
+func (r *oleReader) unlisted() {
+	macros := bytes.Contains(r.data, []byte(vbaSource))
+	for i := range r.entries {
+		if e := &r.entries[i]; macros && e.isStream() && !r.done {
+			r.sources(plainName(e.name), r.open(e))
+		}
+	}
+	r.orphans(func(s *cfbStream) bool {
+		if !r.done {
+			r.look("orphan", s)
+		}
+		if macros && !r.done {
+			r.sources("orphan", s)
+		}
+		return !r.done
+	})
+}
+
 // sources hands out every source that can be seen in a stream, wherever it is said
 // to be, and reports whether there is one.
 func (r *oleReader) sources(name string, s *cfbStream) (found bool) {
