@@ -90,20 +90,20 @@ func (d *pdfDecoders) decoder(r io.Reader, f pdfFilter) (io.Reader, error) {
 	case "FlateDecode":
 		return d.predicted(d.flate(r), f.parms)
 	case "LZWDecode":
-		return d.predicted(&pdfLZW{in: byteReader(r), early: f.parms.int("EarlyChange", 1) != 0}, f.parms)
+		return d.predicted(&pdfLZW{in: pdfBytes(r), early: f.parms.int("EarlyChange", 1) != 0}, f.parms)
 	case "ASCII85Decode":
-		return &pdfASCII{in: byteReader(r), next: ascii85Group}, nil
+		return &pdfASCII{in: pdfBytes(r), next: ascii85Group}, nil
 	case "ASCIIHexDecode":
-		return &pdfASCII{in: byteReader(r), next: asciiHexPair}, nil
+		return &pdfASCII{in: pdfBytes(r), next: asciiHexPair}, nil
 	case "RunLengthDecode":
-		return &pdfRuns{in: byteReader(r)}, nil
+		return &pdfRuns{in: pdfBytes(r)}, nil
 	case "Crypt": // has been seen to
 		return r, nil
 	}
 	return nil, fmt.Errorf("%w: filter %.40q", ErrUnsupported, string(f.name))
 }
 
-func byteReader(r io.Reader) *bufio.Reader {
+func pdfBytes(r io.Reader) *bufio.Reader {
 	if b, ok := r.(*bufio.Reader); ok {
 		return b
 	}
@@ -114,7 +114,7 @@ func byteReader(r io.Reader) *bufio.Reader {
 // mind, with white space before it, as there is where stream is followed by an
 // odd end of line. What has no header may be without one.
 func (d *pdfDecoders) flate(r io.Reader) io.Reader {
-	in := byteReader(r)
+	in := pdfBytes(r)
 	for range 8 {
 		b, err := in.Peek(1)
 		if err != nil || !isPDFSpace(b[0]) {
