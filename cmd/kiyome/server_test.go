@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"kiyome/rules"
@@ -32,6 +34,44 @@ func TestAScannerThatFindsNothingDoesNotServe(t *testing.T) {
 	dead := errors.New("dead")
 	if err := selfTest(t.Context(), fakeScanner{dead}); !errors.Is(err, dead) {
 		t.Errorf("a scan that fails: %v", err)
+	}
+}
+
+// listening notes the passwords that it is given.
+type listening struct {
+	fakeScanner
+	given *[][]string
+}
+
+func (l listening) SetPasswords(list []string) { *l.given = append(*l.given, list) }
+
+func TestPasswordsAreReadWithTheRules(t *testing.T) {
+	s := newSite(t, "")
+	s.do("account", "add", "taro@example.jp")
+	cfg, err := (&app{file: s.file}).config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("passwords", "# of our customers\n\nfirst one\r\n second\n")
+	s.configure(fmt.Sprintf("scan.passwords = %q", s.path("passwords")))
+	var given [][]string
+	log := slog.New(slog.DiscardHandler)
+	sv := &server{config: cfg, log: log, scanner: listening{given: &given}, passwords: []string{"old"}}
+	done, err := sv.Reload(t.Context())
+	if err != nil || len(done.Restart) > 0 {
+		t.Errorf("Reload: %v, restart for %q", err, done.Restart)
+	}
+	sv.scanner = listening{fakeScanner{errors.New("no worker came up")}, &given}
+	s.write("passwords", "third")
+	if _, err := sv.Reload(t.Context()); err == nil {
+		t.Error("the workers did not take it, and nobody knows")
+	}
+	s.write("passwords", strings.Repeat("secret", 30))
+	if _, err := sv.Reload(t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a password that is too long: %v", err)
+	}
+	if got, want := fmt.Sprintf("%q", given), `[["first one" " second"] ["third"] ["first one" " second"]]`; got != want {
+		t.Errorf("given %s, want %s", got, want)
 	}
 }
 

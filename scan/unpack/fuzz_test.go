@@ -14,7 +14,7 @@ func fuzz(f *testing.F, format string) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		n := &notes{discard: true}
+		n := &notes{discard: true, passwords: []string{"wrong", "kiyome"}}
 		l := Limits{Objects: 2000, Unpacked: 16 << 20, Depth: 4}
 		n.walk(t, NewArena(nil, 0), l, "f", data)
 		if n.bytes > l.Unpacked+int64(len(data)) {
@@ -34,6 +34,12 @@ func fuzz(f *testing.F, format string) {
 func FuzzZip(f *testing.F) {
 	for _, l := range zipLies() {
 		f.Add([]byte(l.data))
+	}
+	for _, o := range oldMethods() {
+		r, d := o.record(text)
+		f.Add([]byte(archive(r, r, d)))
+		r, d = cryptRecord("kiyome", r, d)
+		f.Add([]byte(archive(r, r, d)))
 	}
 	fuzz(f, "zip")
 }

@@ -25,6 +25,7 @@ type notes struct {
 	unchecked []string // "PATH: ERROR"
 	errs      []error
 	discard   bool // keep no bytes
+	passwords []string
 	bytes     int64
 	marked    string                   // path of the first object that holds the marker and is no container of it
 	hook      func(path []string) bool // instead of opening all
@@ -59,7 +60,11 @@ func walked(t testing.TB, l Limits, name string, data []byte) *notes {
 // walk walks one file and checks what holds for every walk.
 func (n *notes) walk(t testing.TB, a *Arena, l Limits, name string, data []byte) {
 	t.Helper()
-	if err := NewWalker(a, l).Walk(context.Background(), nil, File{Name: name, Data: data}, n); err != nil {
+	w := NewWalker(a, l)
+	if n.passwords != nil {
+		w.SetPasswords(func() []string { return n.passwords })
+	}
+	if err := w.Walk(context.Background(), nil, File{Name: name, Data: data}, n); err != nil {
 		t.Fatalf("walk of %s: %v", name, err)
 	}
 	if err := a.Close(); err != nil {

@@ -2,7 +2,6 @@ package unpack
 
 import (
 	"bytes"
-	"context"
 	"crypto/aes"
 	"crypto/hmac"
 	"crypto/pbkdf2"
@@ -19,12 +18,8 @@ import (
 // opened walks one file with passwords.
 func opened(t testing.TB, passwords []string, data []byte) *notes {
 	t.Helper()
-	n := &notes{}
-	w := NewWalker(NewArena(nil, 0), Limits{})
-	w.SetPasswords(func() []string { return passwords })
-	if err := w.Walk(context.Background(), nil, File{Name: "x.zip", Data: data}, n); err != nil {
-		t.Fatal(err)
-	}
+	n := &notes{passwords: passwords}
+	n.walk(t, NewArena(nil, 0), Limits{}, "x.zip", data)
 	for _, told := range n.unchecked {
 		for _, p := range passwords {
 			if len(p) > 1 && strings.Contains(told, p) {

@@ -28,10 +28,14 @@ const (
 	smallDictionary = 1 << 20
 )
 
+// lzmaRatio is more than what one byte of LZMA can unpack to: a match of 273 bytes
+// takes a third of a bit at the least.
+const lzmaRatio = 8192
+
 // dictionary gives how large a dictionary is made where so many bytes are stated.
-// No more is needed than there are bytes.
-func (e *zipEntry) dictionary(stated uint32) int {
-	n := min(int64(stated), zipDictionary)
+// No more is needed than there are bytes, or can be.
+func (e *zipEntry) dictionary(stated uint32, in zipInput) int {
+	n := min(int64(stated), zipDictionary, int64(in.Len())*lzmaRatio)
 	if e.size >= 0 {
 		n = min(n, max(e.size, smallDictionary))
 	}
@@ -53,7 +57,7 @@ func (z *zipReader) unlzma(e *zipEntry, in zipInput) (io.Reader, error) {
 		return nil, unexpected(err)
 	}
 	stated := binary.LittleEndian.Uint32(properties[1:])
-	binary.LittleEndian.PutUint32(properties[1:], uint32(e.dictionary(stated)))
+	binary.LittleEndian.PutUint32(properties[1:], uint32(e.dictionary(stated, in)))
 	size := e.size
 	if e.flags&zipLZMAMarked != 0 {
 		size = unknownSize
@@ -243,7 +247,7 @@ func (r *zipXZ) begin(head []byte) error {
 		stated = (2 | uint32(v)&1) << (v/2 + 11)
 	}
 	r.capped = int64(stated) > zipDictionary
-	block, err := lzma.Reader2Config{DictCap: r.e.dictionary(stated)}.NewReader2(r.in)
+	block, err := lzma.Reader2Config{DictCap: r.e.dictionary(stated, r.in)}.NewReader2(r.in)
 	if err == nil {
 		r.block = block
 	}

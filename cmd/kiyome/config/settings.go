@@ -43,7 +43,7 @@ func (c *Config) settings() []setting {
 		{"scan.workers", number(&c.Scan.Workers, 0, 1024), `Processes that scan; 0 means one per core.`},
 		{"scan.encrypted", choice(&c.Scan.Encrypted, "deliver", "cut"), `What cannot be opened for want of a password: delivered and marked, or cut.`},
 		{"scan.unchecked", choice(&c.Scan.Unchecked, "deliver", "cut"), `What is damaged, over a limit or took too long: delivered and marked, or cut.`},
-		{"scan.passwords", text(&c.Scan.Passwords, absoluteOrNone), `A file of passwords, one on each line, # before a comment. The first 50 are tried on encrypted attachments, besides what the message tells. It is read again with the rules.`},
+		{"scan.passwords", text(&c.Scan.Passwords, absoluteOrNone), `A file of passwords, one on each line, # before a comment. They are tried on encrypted attachments besides what the message tells, the first 50 in any case. It is read again with the rules.`},
 		{"scan.sandbox", choice(&c.Scan.Sandbox, "on", "off"), `"off" scans in the server's own process: only where a sandbox is not to be had.`},
 		{"scan.slow", span(&c.Scan.Slow, "100ms", "5m"), `A scan that takes longer counts as slow; slow scans use half of the workers at most.`},
 		{"scan.recycle", number(&c.Scan.Recycle, 1, 1_000_000), `A worker is replaced after so many messages.`},
