@@ -422,19 +422,15 @@ func TestEveryMethodWithAnyByteChangedIsNeverSilent(t *testing.T) {
 	for name, whole := range packedEntries(t) {
 		central := bytes.Index(whole, []byte(zipCentralMagic))
 		for i := range central {
-			for _, v := range []byte{0xff, whole[i] ^ 1} {
-				data := slices.Clone(whole)
-				if data[i] = v; v == whole[i] {
-					continue
-				}
-				got := walked(t, Limits{}, "x.zip", data)
-				if got.marked == "" && len(got.unchecked) == 0 {
-					t.Errorf("%s, byte %d set to %x: objects %q and not a word", name, i, v, got.objects)
-				}
-				for _, told := range got.unchecked {
-					if strings.Contains(told, "panicked") {
-						t.Errorf("%s, byte %d set to %x: %s", name, i, v, told)
-					}
+			data := slices.Clone(whole)
+			data[i] ^= 1 << (i % 8)
+			got := walked(t, Limits{}, "x.zip", data)
+			if got.marked == "" && len(got.unchecked) == 0 {
+				t.Errorf("%s, byte %d changed: objects %q and not a word", name, i, got.objects)
+			}
+			for _, told := range got.unchecked {
+				if strings.Contains(told, "panicked") {
+					t.Errorf("%s, byte %d changed: %s", name, i, told)
 				}
 			}
 		}
