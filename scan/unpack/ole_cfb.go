@@ -79,17 +79,11 @@ func (b bitSet) add(n uint32) bool {
 
 func newBitSet(n int) bitSet { return make(bitSet, (n+63)/64) }
 
-// openCFB reads a file's header, allocation tables and directory.
+// openCFB reads a file's header, which is there, allocation tables and directory.
 func openCFB(data []byte) *cfb {
 	c := &cfb{data: data, work: cfbOverlap*int64(len(data)) + 1<<20}
-	if len(data) < cfbHeaderSize {
-		c.damaged("cut short")
-		c.shift = 9
-		return c
-	}
 	le := binary.LittleEndian
-	root := le.Uint32(data[48:])
-	root = c.sizes(root)
+	root := c.sizes(le.Uint32(data[48:]))
 	c.claimed = newBitSet(int(c.sectors()))
 	c.readFAT()
 	var whole bool
@@ -135,8 +129,8 @@ func (c *cfb) sizes(root uint32) uint32 {
 // should be, or the root can be found. If not, the file is a bad copy of one,
 // such as a text without its zeros, and there is nothing that reads it.
 func isCFBHeader(data []byte) bool {
-	if len(data) < 64 {
-		return true
+	if len(data) < cfbHeaderSize { // nothing is in what is cut off here
+		return false
 	}
 	le := binary.LittleEndian
 	shift := le.Uint16(data[30:])
