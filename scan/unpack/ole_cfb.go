@@ -23,6 +23,7 @@ type cfb struct {
 	miniStream []uint32
 	entries    []cfbEntry // the row of the directory; the first is the root
 	places     map[cfbPlace]int
+	members    map[int][]*cfbEntry
 	work       int64  // bytes of chains that may still be followed
 	claimed    bitSet // sectors that belong to something
 	many       bool   // there are more entries than are read
@@ -338,6 +339,19 @@ func (c *cfb) child(parent int, name string) *cfbEntry {
 		return &c.entries[i]
 	}
 	return nil
+}
+
+// streams gives the streams of a storage.
+func (c *cfb) streams(storage int) []*cfbEntry {
+	if c.members == nil {
+		c.members = make(map[int][]*cfbEntry)
+		for i := range c.entries {
+			if e := &c.entries[i]; e.isStream() {
+				c.members[e.parent] = append(c.members[e.parent], e)
+			}
+		}
+	}
+	return c.members[storage]
 }
 
 // cfbStream is where a stream's bytes are.

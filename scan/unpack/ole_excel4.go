@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // A workbook is a row of records (MS-XLS, section 2.1.4), whose section numbers
@@ -161,10 +160,17 @@ func (x *excel4) text(b []byte, n int) string {
 
 func biffText(b []byte, n int, wide bool) string {
 	if wide {
-		text, _ := unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM).NewDecoder().Bytes(b[:min(2*n, len(b))])
-		return string(text)
+		b = b[:min(2*n, len(b))]
+		units := make([]uint16, len(b)/2)
+		for i := range units {
+			units[i] = binary.LittleEndian.Uint16(b[2*i:])
+		}
+		return string(utf16.Decode(units))
 	}
-	text, _ := charmap.ISO8859_1.NewDecoder().Bytes(b[:min(n, len(b))])
+	text := make([]byte, 0, min(n, len(b)))
+	for _, c := range b[:min(n, len(b))] {
+		text = utf8.AppendRune(text, rune(c)) // the lower half of UTF-16
+	}
 	return string(text)
 }
 

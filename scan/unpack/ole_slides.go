@@ -20,16 +20,14 @@ func (r *oleReader) slides(s *cfbStream) {
 		var b [20]byte // length, unpacked length or content, content
 		n, _ := s.ReadAt(b[:], at+2)
 		size := int64(binary.LittleEndian.Uint32(b[:]))
-		name := fmt.Sprintf("object%d", objects+1)
+		name := func() string { objects++; return fmt.Sprintf("object%d", objects) }
 		switch content := at + 6; {
 		case n >= 16 && string(b[4:12]) == ole1Magic:
-			objects++
-			r.give(name, s, content, min(size, s.size-content))
+			r.give(name(), s, content, min(size, s.size-content))
 		case n >= 10 && b[8] == 0x78 && (int(b[8])<<8+int(b[9]))%31 == 0: // RFC 1950, section 2.2
-			objects++
 			whole := int64(binary.LittleEndian.Uint32(b[4:]))
 			packed := inflated(&charged{io.NewSectionReader(s, content+4, s.size-content-4), r})
-			r.emit(member{name: name, body: &unended{packed, whole}, size: whole}, nil)
+			r.emit(member{name: name(), body: &unended{packed, whole}, size: whole}, nil)
 		}
 		return !r.done
 	})

@@ -61,7 +61,7 @@ func (r *oleReader) project(storage int) {
 	if !bytes.HasPrefix(s.head(1), []byte{vbaContainer}) {
 		return
 	}
-	r.spend(s.size + int64(len(r.entries)))
+	r.spend(s.size)
 	list, _ := io.ReadAll(io.LimitReader(newVBAReader(s, 0), vbaMaxDir)) // what there is of it
 	modules := parseVBADir(list)
 	for _, m := range modules {
@@ -69,8 +69,8 @@ func (r *oleReader) project(storage int) {
 			r.listed(storage, m)
 		}
 	}
-	for i := range r.entries {
-		if e := &r.entries[i]; e.parent == storage && e.isStream() && !r.done {
+	for _, e := range r.streams(storage) {
+		if !r.done {
 			r.sources(plainName(e.name), r.open(e))
 		}
 	}
