@@ -324,8 +324,8 @@ func compareWithGoMessage(t *testing.T, raw []byte) {
 		if err != nil {
 			return errSkip
 		}
-		// It overlooks delimiters when line ends are mixed.
-		overlooked := bytes.HasPrefix(data, []byte("--")) || bytes.Contains(data, []byte("\n--"))
+		// It overlooks delimiters when line ends are mixed, and those behind a CR.
+		overlooked := bytes.HasPrefix(data, []byte("--")) || bytes.Contains(data, []byte("\n--")) || bytes.Contains(data, []byte("\r--"))
 		text := plainText(data)
 		within := func() bool { // a body that is not encoded may begin before
 			for our := range ours {
