@@ -29,7 +29,10 @@ const (
 	pdfHead = 1 << 10
 
 	// maxPDFObjects bounds the objects of a file.
-	maxPDFObjects = 1 << 20
+	maxPDFObjects = 1 << 19
+
+	// maxPDFID bounds the part of a file's identifier that keys are made of, in bytes.
+	maxPDFID = 256
 
 	// maxPDFKept bounds the bytes of object streams that are kept, maxPDFStream
 	// those of one of them.
@@ -104,12 +107,17 @@ func nextPDFObject(data []byte, from int) pdfObject {
 		if i == 0 || data[i-1] == 'd' || from < len(data) && pdfRegular[data[from]] {
 			continue
 		}
-		if o, ok := pdfObjectBefore(data[max(0, i-40):i]); ok {
+		before := data[max(0, i-64):i]
+		o, ok := pdfObjectBefore(before)
+		if !ok && bytes.IndexByte(before, '%') >= 0 {
+			o, ok = pdfObjectBefore(withoutComments(before))
+		}
+		if !ok && !pdfRegular[data[i-1]] && opensPDFValue(data[from:min(len(data), from+16)]) {
+			o, ok = pdfObject{num: -1}, true
+		}
+		if ok {
 			o.at = from
 			return o
-		}
-		if !pdfRegular[data[i-1]] && opensPDFValue(data[from:min(len(data), from+16)]) { // behind a comment, perhaps
-			return pdfObject{num: -1, at: from}
 		}
 	}
 }
@@ -122,6 +130,18 @@ func pdfObjectBefore(b []byte) (o pdfObject, ok bool) {
 	}
 	_, num, ok := lastPDFNumber(b)
 	return pdfObject{num: num, gen: gen}, ok
+}
+
+// withoutComments leaves out comments that end within b.
+func withoutComments(b []byte) []byte {
+	var rest []byte
+	for len(b) > 0 {
+		end := lineEnd(b, 0)
+		before, _, _ := bytes.Cut(b[:end], []byte{'%'})
+		rest = append(append(rest, before...), '\n')
+		b = b[min(end+1, len(b)):]
+	}
+	return rest
 }
 
 // lastPDFNumber takes a number, and white space behind it, off the end of b.
@@ -340,7 +360,7 @@ func (d *pdfDoc) finish() {
 func (d *pdfDoc) ended() bool {
 	last := 0
 	for i := range d.objects {
-		if o := &d.objects[i]; o.text == 0 && !o.trailer {
+		if o := &d.objects[i]; o.text == 0 && o.num >= 0 {
 			last = max(last, o.at, o.end)
 		}
 	}

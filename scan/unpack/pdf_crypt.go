@@ -77,6 +77,12 @@ func parsePDFSecurity(d pdfDict) (s *pdfSecurity, ok bool) {
 	return s, len(s.owner) >= long && len(s.user) >= long && (s.revision < 5 || len(s.ownerE) >= 32 && len(s.userE) >= 32)
 }
 
+// equals reports whether two dictionaries are one, given in two versions of a file.
+func (s *pdfSecurity) equals(t *pdfSecurity) bool {
+	return s.revision == t.revision && s.size == t.size && s.permissions == t.permissions && bytes.Equal(s.owner, t.owner) && bytes.Equal(s.user, t.user) &&
+		s.streams == t.streams && s.texts == t.texts && s.files == t.files
+}
+
 // cryptFilters reads what stands for streams, strings and embedded files (section 7.6.5).
 func (s *pdfSecurity) cryptFilters(d pdfDict) {
 	filters, _ := d.get("CF").(pdfDict)

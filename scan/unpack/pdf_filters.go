@@ -552,5 +552,5 @@ func isImageHead(filter pdfName, head []byte) bool {
 	case "JPXDecode":
 		return bytes.HasPrefix(head, []byte("\x00\x00\x00\x0cjP")) || bytes.HasPrefix(head, []byte("\xff\x4f\xff\x51"))
 	}
-	return true
+	return worthOf(head) != prose
 }

@@ -162,15 +162,13 @@ func (p *pdfParser) number(word []byte) any {
 func pdfNumber(word []byte) (n int64, ok bool) {
 	digits := bytes.TrimLeft(word, "+-")
 	negative := len(word) > len(digits) && word[0] == '-'
-	for i, c := range digits {
-		switch {
-		case c >= '0' && c <= '9' && n < 1<<50:
-			n, ok = n*10+int64(c-'0'), true
-		case c == '.':
-			return n, ok || len(digits) > i+1
-		default:
+	digits, fraction, _ := bytes.Cut(digits, []byte{'.'})
+	ok = len(fraction) > 0
+	for _, c := range digits {
+		if c < '0' || c > '9' || n >= 1<<50 {
 			return 0, false
 		}
+		n, ok = n*10+int64(c-'0'), true
 	}
 	if negative {
 		n = -n

@@ -57,11 +57,9 @@ func (d *pdfDoc) extents() {
 			continue
 		}
 		dict, _ := d.value(o).(pdfDict)
-		length, ok := d.resolve(dict.get("Length")).(pdfInt)
-		if ok && length >= 0 && length <= pdfInt(len(data)-o.start) {
-			if o.end = d.ends(o.start + int(length)); o.end >= 0 {
-				continue
-			}
+		var longest int
+		if longest, o.end = d.lengths(o, dict); o.end > 0 {
+			continue
 		}
 		if next < o.start {
 			next = len(data)
@@ -74,11 +72,29 @@ func (d *pdfDoc) extents() {
 		} else if d.headed {
 			d.damaged("stream of object %d: cut short", o.num)
 		}
-		// A program that believes the length reads beyond.
-		if ok && length > pdfInt(o.end-o.start) && length <= pdfInt(len(data)-o.start) && dict.get("Filter") != nil {
-			o.end = o.start + int(length)
+		if dict.get("Filter") != nil { // a program that believes the length reads beyond
+			o.end = max(o.end, o.start+longest)
 		}
 	}
+}
+
+// lengths gives the longest length that a stream is said to have within the file,
+// and its end by the longest that is right; 0 when none is.
+func (d *pdfDoc) lengths(o *pdfObject, dict pdfDict) (longest, end int) {
+	for _, e := range dict {
+		if e.key != "Length" {
+			continue
+		}
+		for _, v := range d.versions(e.value) {
+			n, _ := v.(pdfInt)
+			if n < 0 || n > pdfInt(len(d.file.Data)-o.start) || v == nil {
+				continue
+			}
+			longest = max(longest, int(n))
+			end = max(end, d.ends(o.start+int(n)))
+		}
+	}
+	return longest, end
 }
 
 func withoutLineEnd(b []byte) []byte {
@@ -97,7 +113,7 @@ func (d *pdfDoc) unlock() {
 		}
 		dict, _ := d.value(o).(pdfDict)
 		if id, _ := d.resolve(dict.get("ID")).(pdfArray); len(id) > 0 && len(ids) <= maxPDFSecurity {
-			if first, ok := id[0].(pdfString); ok {
+			if first, ok := id[0].(pdfString); ok && len(first.bytes) <= maxPDFID {
 				ids = append(ids, first.bytes)
 			}
 		}
@@ -112,11 +128,16 @@ func (d *pdfDoc) unlock() {
 		}
 	}
 	slices.Reverse(ids)
-	seen := map[string]bool{}
+	var seen []*pdfSecurity
 	for _, dict := range dicts {
-		if text := fmt.Sprint(dict); !seen[text] {
-			seen[text] = true
-			d.unlockWith(dict, ids)
+		s, ok := parsePDFSecurity(dict)
+		again := ok && slices.ContainsFunc(seen, s.equals)
+		switch {
+		case !ok:
+			d.locked = fmt.Errorf("%w: by another than the standard handler", ErrEncrypted)
+		case !again:
+			seen = append(seen, s)
+			d.unlockWith(s, ids)
 		}
 	}
 }
@@ -133,14 +154,8 @@ func (d *pdfDoc) flat(dict pdfDict, depth int) pdfDict {
 	return dict
 }
 
-// unlockWith tries the passwords on one encryption dictionary, that which is
-// empty first.
-func (d *pdfDoc) unlockWith(dict pdfDict, ids [][]byte) {
-	s, ok := parsePDFSecurity(dict)
-	if !ok {
-		d.locked = fmt.Errorf("%w: by another than the standard handler", ErrEncrypted)
-		return
-	}
+// unlockWith tries the passwords, that which is empty first.
+func (d *pdfDoc) unlockWith(s *pdfSecurity, ids [][]byte) {
 	fits := func(password []byte) bool {
 		return slices.ContainsFunc(ids, func(id []byte) bool { return s.unlock(password, id) })
 	}

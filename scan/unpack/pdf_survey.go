@@ -81,6 +81,10 @@ func (d *pdfDoc) want(key pdfName, v any) {
 	switch v := v.(type) {
 	case pdfRef:
 		num := pdfNumber32(v.num)
+		if len(d.wanted) >= maxPDFObjects {
+			d.over(&LimitError{"objects"})
+			return
+		}
 		if key == "JS" && !d.wanted[num] {
 			d.scripts = append(d.scripts, num)
 		}
@@ -113,7 +117,7 @@ func (d *pdfDoc) embedded(o *pdfObject, spec pdfDict, v any) {
 				continue
 			}
 			num := pdfNumber32(ref.num)
-			d.wanted[num] = true
+			d.want("EF", ref)
 			if d.names[num] == "" && len(d.names) < maxPDFNames {
 				d.names[num] = name
 			}
