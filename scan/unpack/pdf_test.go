@@ -148,6 +148,33 @@ func TestPDFFilters(t *testing.T) {
 	}
 }
 
+// Every filter of a row, as an encoder of images chooses them.
+func TestPDFRowsOfPNG(t *testing.T) {
+	const columns = 64
+	pixels := make([]byte, 64*columns)
+	for i := range pixels {
+		x, y := i%columns, i/columns
+		pixels[i] = byte([]int{x * 4, y * 4, x*3 + y*5, x * x / 9 * y, i * i >> 5, x*y/7 + x}[y/11])
+	}
+	parms := pdfDict{{"Predictor", pdfInt(15)}, {"Columns", pdfInt(columns)}}
+	d := &pdfDecoders{work: 1 << 20}
+	r, _, err := d.chain(strings.NewReader(inPNG(t, string(pixels), columns)), []pdfFilter{{"FlateDecode", parms}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, pixels) {
+		t.Errorf("%d bytes, error %v, want the %d pixels", len(got), err, len(pixels))
+	}
+	kinds := map[byte]bool{}
+	raw, err := io.ReadAll(pdfInflater{d.flate(strings.NewReader(inPNG(t, string(pixels), columns)))})
+	for i := 0; i < len(raw); i += columns + 1 {
+		kinds[raw[i]] = true
+	}
+	if err != nil || !kinds[1] || !kinds[2] || !kinds[4] {
+		t.Errorf("filters %v, error %v: the image shows too few", kinds, err)
+	}
+}
+
 func TestPDFStructureAsItIsFound(t *testing.T) {
 	flate := inZlib(pdfMarked)
 	plain := pdfStream("/Filter /FlateDecode", flate)
@@ -352,4 +379,13 @@ func FuzzPDF(f *testing.F) {
 	f.Add([]byte(pdfOf(pdfStream("/Filter [/A85 /LZW] /DecodeParms [null << /Predictor 15 /Columns 3 >>]", in85(inLZW(pdfMarked))))))
 	f.Add([]byte(pdfOf("1 0 obj << /XFA [(a) 7 0 R (b) 7 0 R] /JS 2 0 R >> endobj 2 0 obj (app.beep) endobj", pdfStream("/N 2 /First 8 /Filter /RL", "\x04hello"))))
 	fuzz(f, "pdf")
+}
+
+// What a video costs that is no document.
+func BenchmarkPDFMatch(b *testing.B) {
+	data := bytes.Repeat([]byte("noise of a video \x00\xff\x81"), 1<<16)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		pdfMatch(data)
+	}
 }
