@@ -9,7 +9,6 @@ HTML/XML with base64
 HTML/a comment
 HTML/style with escapes
 archive/bzip2, junk first
-archive/gzip behind a picture
 archive/gzip, junk first
 archive/gzip, the second member behind junk
 archive/zlib
