@@ -329,10 +329,37 @@ func (c *carver) uu(in Range, read bool) {
 			c.emit("uuencode", b.Name, Range{in.Start + b.Start, in.Start + b.End}, b.open(body))
 		}
 	}
+	if len(blocks) == 0 && !mayBeUU(body) {
+		return
+	}
 	for _, run := range looseUU(body, blocks) {
 		c.emit("uuencode, lines that fit", cmp.Or(run.name, c.name), Range{in.Start + run.Start, in.End},
 			newUUReader(fittingLines(body[run.Start:], run.prefix), false))
 	}
+}
+
+// mayBeUU reports whether a text has something like a begin line, or a line of data
+// of full length: a cheap look before its lines are measured.
+func mayBeUU(text []byte) bool {
+	if bytes.Contains(text, []byte("egin")) || bytes.Contains(text, []byte("EGIN")) {
+		return true
+	}
+	isData := func(at int) bool { return len(text)-at > 60 && isFitting(text[at:at+61]) }
+	if len(text) > 0 && text[0] == 'M' && isData(0) {
+		return true
+	}
+	for _, eol := range []string{"\nM", "\rM"} {
+		for at := 0; ; at++ {
+			i := bytes.Index(text[at:], []byte(eol))
+			if i < 0 {
+				break
+			}
+			if at += i; isData(at + 1) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // uuRun is where uuencoded data may begin, whatever is before them.
@@ -461,6 +488,9 @@ const maxRuns = 1000
 
 // base64Runs finds the runs of lines that hold nothing but base64.
 func base64Runs(text []byte) (runs []Range) {
+	if !mayHaveRuns(text) {
+		return nil
+	}
 	start, digits, longest := -1, 0, 0
 	end := func(at int) {
 		if start >= 0 && digits >= base64RunLeast && (longest >= base64LineLeast || digits >= 4*base64RunLeast) && len(runs) < maxRuns {
@@ -485,6 +515,40 @@ func base64Runs(text []byte) (runs []Range) {
 	}
 	end(len(text))
 	return runs
+}
+
+// mayHaveRuns reports whether a text has short lines, or something as long as a line
+// of base64 without a blank in it: a cheap look before its lines are measured.
+func mayHaveRuns(text []byte) bool {
+	const shortLine, stride, probe = 20, 30, 10
+	if bytes.Count(text, []byte("\n"))*shortLine > len(text) || bytes.IndexByte(text, '\n') < 0 && bytes.Count(text, []byte("\r"))*shortLine > len(text) {
+		return true
+	}
+	for at := stride - 1; at+probe <= len(text); at += stride {
+		n := probe - 1
+		for n >= 0 && isRunByte(text[at+n]) { // from the far end: words are short
+			n--
+		}
+		if n < 0 && runAround(text, at) >= base64LineLeast {
+			return true
+		}
+	}
+	return len(text) < stride+probe
+}
+
+func isRunByte(c byte) bool { return unbase64[c] < urlDigit || unbase64[c] == pad }
+
+// runAround is the length of the run of base64 around an offset, or so much of it as
+// a line needs.
+func runAround(text []byte, at int) int {
+	start, end := at, at
+	for start > 0 && at-start < base64LineLeast && isRunByte(text[start-1]) {
+		start--
+	}
+	for end < len(text) && end-at < base64LineLeast && isRunByte(text[end]) {
+		end++
+	}
+	return end - start
 }
 
 // softBreaks reports whether lines of the text end as those of quoted-printable

@@ -44,6 +44,16 @@ func isPlain(encoding string) bool {
 	return encoding == "7bit" || encoding == "8bit" || encoding == "binary"
 }
 
+// isStandard reports whether every program knows an encoding by this name: by others
+// that are like it some decode, and some do not.
+func isStandard(encoding string) bool {
+	switch encoding {
+	case "base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue", "x-uu":
+		return true
+	}
+	return isPlain(encoding)
+}
+
 // Readings yields every decoding of a leaf that can differ from those before it:
 // for an ordinary leaf one. What is not a leaf has none.
 //
@@ -118,7 +128,7 @@ func (p *Part) decoders(body []byte) []*decoder {
 	for _, e := range p.Encodings {
 		add(decoderOf(e))
 	}
-	if len(chosen) == 0 || p.isMessage() || p.Extra {
+	if len(chosen) == 0 || p.isMessage() || p.Extra || !slices.ContainsFunc(p.Encodings, isStandard) {
 		add(decoderOf("binary"))
 	}
 	for i := range decoders {

@@ -59,7 +59,7 @@ func TestReadings(t *testing.T) {
 		{"base64 in capitals with a comment", "BASE64 (x)", "SGVsbG8=", []string{"base64:Hello", "identity:SGVsbG8="}},
 		{"base64 in quotes", `"base64"`, "SGVsbG8=", []string{"base64:Hello"}},
 		{"base64 as an encoded word", `=?us-ascii?q?base64?=`, "SGVsbG8=", []string{"base64:Hello"}},
-		{"x-base64", `x-base64`, "SGVsbG8=", []string{"base64:Hello"}},
+		{"x-base64", `x-base64`, "SGVsbG8=", []string{"base64:Hello", "identity:SGVsbG8="}},
 		{"several", `7bit, base64`, "SGVsbG8=", []string{"identity:SGVsbG8=", "base64:Hello"}},
 		{"base64 of odd line lengths", "base64", "SGV\nsb\nG8=\n", []string{"base64:Hello", "base64, line by line:He\xb1\x1b", "base64, whole groups of each line:\x1b"}},
 		{"base64 without padding", "base64", "SGVsbG8", []string{"base64:Hello"}},

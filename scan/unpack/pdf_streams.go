@@ -467,9 +467,27 @@ func (d *pdfDoc) stream(o *pdfObject) {
 		}
 	case l.whole && !looksLikeScript(l.head) && !looksLikeMarkup(l.head):
 		d.join(l.head)
+	case worthOf(l.head) == prose && !looksLikeScript(l.head) && !looksLikeMarkup(l.head):
+		d.prose(o, &l)
 	default:
 		d.whole(o, &l)
 	}
+}
+
+// prose joins a text to the other small streams, unless it is a long one: documents
+// have many, and each object that is matched has its price.
+func (d *pdfDoc) prose(o *pdfObject, l *pdfLook) {
+	in, _, err := d.decode(l.reading)
+	if err != nil {
+		d.limited(err)
+		return
+	}
+	text, err := io.ReadAll(io.LimitReader(in, pdfSample+1))
+	if err != nil || len(text) > pdfSample {
+		d.whole(o, l)
+		return
+	}
+	d.join(text)
 }
 
 // raw hands out the bytes of a stream that cannot be decoded as they stand.
