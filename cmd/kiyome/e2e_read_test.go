@@ -47,11 +47,14 @@ func dialReader(t *testing.T, port int) *reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	r := &reader{t, conn, bufio.NewReader(conn)}
+	r.patient()
 	r.line()
 	return r
 }
+
+// patient sets how long a command may take from now on.
+func (r *reader) patient() { r.conn.SetDeadline(time.Now().Add(30 * time.Second)) }
 
 func (r *reader) line() string {
 	r.t.Helper()
@@ -64,15 +67,22 @@ func (r *reader) line() string {
 
 func (r *reader) say(format string, args ...any) { fmt.Fprintf(r.conn, format+"\r\n", args...) }
 
-// imap gives all messages of a mailbox, in the order of their UIDs.
-func (h *house) imap(t *testing.T, box string) []string {
+// inbox opens a mailbox by IMAP.
+func (h *house) inbox(t *testing.T, box string) *reader {
 	t.Helper()
 	r := dialReader(t, h.IMAP)
-	defer r.conn.Close()
 	r.say("a LOGIN {%d+}\r\n%s x", len(box), box)
 	r.ok("a")
 	r.say("b SELECT INBOX")
 	r.ok("b")
+	return r
+}
+
+// imap gives all messages of a mailbox, in the order of their UIDs.
+func (h *house) imap(t *testing.T, box string) []string {
+	t.Helper()
+	r := h.inbox(t, box)
+	defer r.conn.Close()
 	r.say("c UID FETCH 1:* (BODY.PEEK[])")
 	return r.ok("c")
 }
@@ -92,16 +102,99 @@ func (r *reader) ok(tag string) (literals []string) {
 		if i < 0 || !strings.HasSuffix(line, "}") {
 			continue
 		}
-		n, err := strconv.Atoi(line[i+1 : len(line)-1])
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		b := make([]byte, n)
-		if _, err := io.ReadFull(r.in, b); err != nil {
-			r.t.Fatal(err)
-		}
-		literals = append(literals, string(b))
+		literals = append(literals, r.literal(line[i+1:]))
 	}
+}
+
+// fetch gives what is asked for of messages, for each of them by the item's name. A
+// value is a string, or a list of values.
+func (r *reader) fetch(messages, items string) (all []map[string]any) {
+	r.t.Helper()
+	r.patient()
+	r.say("f FETCH %s (%s)", messages, items)
+	for {
+		reply := r.values('\n')
+		switch {
+		case len(reply) > 1 && reply[0] == "f":
+			if reply[1] != "OK" {
+				r.t.Fatalf("IMAP: FETCH %s (%s): %v", messages, items, reply)
+			}
+			return all
+		case len(reply) > 3 && reply[2] == "FETCH":
+			list := reply[3].([]any)
+			got := map[string]any{}
+			for i := 0; i+1 < len(list); i += 2 {
+				got[list[i].(string)] = list[i+1]
+			}
+			all = append(all, got)
+		}
+	}
+}
+
+// values reads up to the end of a list, or of a reply (RFC 3501, section 4).
+func (r *reader) values(end byte) (all []any) {
+	r.t.Helper()
+	for {
+		switch c := r.byte(); c {
+		case end:
+			return all
+		case ' ', '\r':
+		case '(':
+			all = append(all, r.values(')'))
+		case '"':
+			all = append(all, r.quoted())
+		case '{':
+			all = append(all, r.literal(r.line()))
+		default:
+			r.in.UnreadByte()
+			all = append(all, r.atom())
+		}
+	}
+}
+
+func (r *reader) byte() byte {
+	r.t.Helper()
+	c, err := r.in.ReadByte()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+func (r *reader) quoted() string {
+	r.t.Helper()
+	var b strings.Builder
+	for c := r.byte(); c != '"'; c = r.byte() {
+		if c == '\\' {
+			c = r.byte()
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+func (r *reader) atom() string {
+	r.t.Helper()
+	var b strings.Builder
+	for c := r.byte(); strings.IndexByte(" ()\r\n", c) < 0; c = r.byte() {
+		b.WriteByte(c)
+	}
+	r.in.UnreadByte()
+	return b.String()
+}
+
+// literal reads what follows the line that ends with "{n}", n} being size.
+func (r *reader) literal(size string) string {
+	r.t.Helper()
+	n, err := strconv.Atoi(strings.TrimSuffix(size, "}"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r.in, b); err != nil {
+		r.t.Fatal(err)
+	}
+	return string(b)
 }
 
 // pop3 gives all messages of a mailbox.

@@ -81,20 +81,10 @@ func TestPostfixToDovecot(t *testing.T) {
 			boxes: map[string][]string{"taro@example.jp": {"Return-Path: <>\r\n", "Return-Path: <>\r\n"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			before := map[string]int{}
-			for box := range tt.boxes {
-				before[box] = len(h.imap(t, box))
-			}
+			before := h.counts(t, tt.boxes)
 			h.send(t, tt.from, tt.rcpts, tt.refuse, tt.msg)
 			for box, want := range tt.boxes {
-				byIMAP := h.await(t, box, before[box]+len(want))[before[box]:]
-				byPOP := h.pop3(t, box)[before[box]:]
-				for i := range want {
-					if byIMAP[i] != byPOP[i] {
-						t.Errorf("%s: message %d differs between IMAP and POP3", box, i)
-					}
-				}
-				h.check(t, box, tt.msg, byIMAP, want)
+				h.check(t, box, tt.msg, h.arrived(t, box, before[box], len(want)), want)
 			}
 		})
 	}
@@ -102,6 +92,29 @@ func TestPostfixToDovecot(t *testing.T) {
 	if got := h.outside.all(); len(got) > 0 {
 		t.Errorf("%d messages went outside, the first:\n%s", len(got), got[0])
 	}
+}
+
+// counts gives how many messages are in each of the boxes.
+func (h *house) counts(t *testing.T, boxes map[string][]string) map[string]int {
+	t.Helper()
+	n := map[string]int{}
+	for box := range boxes {
+		n[box] = len(h.imap(t, box))
+	}
+	return n
+}
+
+// arrived awaits n messages behind those that were in the mailbox before.
+func (h *house) arrived(t *testing.T, box string, before, n int) []string {
+	t.Helper()
+	byIMAP := h.await(t, box, before+n)[before:]
+	byPOP := h.pop3(t, box)[before:]
+	for i := range byIMAP {
+		if byIMAP[i] != byPOP[i] {
+			t.Errorf("%s: message %d differs between IMAP and POP3", box, i)
+		}
+	}
+	return byIMAP
 }
 
 // check holds what came against what was sent: the messages that are not reports
@@ -190,25 +203,9 @@ func newHouse(t *testing.T) *house {
 func (h *house) startAll() {
 	h.t.Helper()
 	h.start()
-	run := func(name string, args ...string) {
-		h.t.Helper()
-		// A file, not a pipe: the daemons keep it open.
-		out, err := os.Create(filepath.Join(h.Dir, filepath.Base(name)+".start"))
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		defer out.Close()
-		cmd := exec.Command(name, args...)
-		cmd.Stdout, cmd.Stderr = out, out
-		if err := cmd.Run(); err != nil {
-			said, _ := os.ReadFile(out.Name())
-			h.t.Fatalf("%s %v: %v\n%s", name, args, err, said)
-		}
-	}
-	run("dovecot", "-c", filepath.Join(h.Dir, "dovecot/dovecot.conf"))
-	h.t.Cleanup(func() { exec.Command("doveadm", "-c", filepath.Join(h.Dir, "dovecot/dovecot.conf"), "stop").Run() })
+	h.startDovecot()
 	etc := filepath.Join(h.Dir, "postfix/etc")
-	run("postfix", "-c", etc, "start")
+	h.daemon("postfix", "-c", etc, "start")
 	h.t.Cleanup(func() {
 		if h.t.Failed() {
 			for _, log := range []string{"postfix/mail.log", "dovecot/dovecot.log"} {
@@ -218,8 +215,33 @@ func (h *house) startAll() {
 		}
 		exec.Command("postfix", "-c", etc, "stop").Run()
 	})
-	for _, port := range []int{h.SMTP, h.IMAP, h.POP3} {
-		awaitPort(h.t, port)
+	awaitPort(h.t, h.SMTP)
+}
+
+// startDovecot starts what mail is read from.
+func (h *house) startDovecot() {
+	h.t.Helper()
+	conf := filepath.Join(h.Dir, "dovecot/dovecot.conf")
+	h.daemon("dovecot", "-c", conf)
+	h.t.Cleanup(func() { exec.Command("doveadm", "-c", conf, "stop").Run() })
+	awaitPort(h.t, h.IMAP)
+	awaitPort(h.t, h.POP3)
+}
+
+// daemon runs a command that leaves daemons behind.
+func (h *house) daemon(name string, args ...string) {
+	h.t.Helper()
+	// A file, not a pipe: the daemons keep it open.
+	out, err := os.Create(filepath.Join(h.Dir, filepath.Base(name)+".start"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		said, _ := os.ReadFile(out.Name())
+		h.t.Fatalf("%s %v: %v\n%s", name, args, err, said)
 	}
 }
 
