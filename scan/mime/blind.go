@@ -323,13 +323,17 @@ func mayBeQuoted(body []byte) bool {
 // have been read, and what data there is that no such line leads to.
 func (c *carver) uu(in Range, read bool) {
 	body := in.of(c.text)
-	blocks := findBlocks(body, Range{0, len(body)})
+	var blocks []Block
+	begins := bytes.Contains(body, []byte("begin"))
+	if begins {
+		blocks = findBlocks(body, Range{0, len(body)})
+	}
 	for _, b := range blocks {
 		if !read {
 			c.emit("uuencode", b.Name, Range{in.Start + b.Start, in.Start + b.End}, b.open(body))
 		}
 	}
-	if len(blocks) == 0 && !mayBeUU(body) {
+	if !begins && !mayBeUU(body) {
 		return
 	}
 	for _, run := range looseUU(body, blocks) {
@@ -338,28 +342,25 @@ func (c *carver) uu(in Range, read bool) {
 	}
 }
 
-// mayBeUU reports whether a text has something like a begin line, or a line of data
-// of full length: a cheap look before its lines are measured.
+// mayBeUU reports whether a text without "begin" has it in capitals, or a line of
+// data of full length: a cheap look before its lines are measured.
 func mayBeUU(text []byte) bool {
-	if bytes.Contains(text, []byte("egin")) || bytes.Contains(text, []byte("EGIN")) {
+	if bytes.Contains(text, []byte("BEGIN")) || bytes.Contains(text, []byte("Begin")) {
 		return true
 	}
-	isData := func(at int) bool { return len(text)-at > 60 && isFitting(text[at:at+61]) }
-	if len(text) > 0 && text[0] == 'M' && isData(0) {
-		return true
+	isData := func(at int) bool { return len(text)-at > 60 && text[at] == 'M' && isFitting(text[at:at+61]) }
+	eol := "\nM"
+	if bytes.IndexByte(text, '\n') < 0 {
+		eol = "\rM"
 	}
-	for _, eol := range []string{"\nM", "\rM"} {
-		for at := 0; ; at++ {
-			i := bytes.Index(text[at:], []byte(eol))
-			if i < 0 {
-				break
-			}
-			if at += i; isData(at + 1) {
-				return true
-			}
+	for at := 0; !isData(at); at++ {
+		i := bytes.Index(text[at:], []byte(eol))
+		if i < 0 {
+			return false
 		}
+		at += i
 	}
-	return false
+	return true
 }
 
 // uuRun is where uuencoded data may begin, whatever is before them.
@@ -554,5 +555,9 @@ func runAround(text []byte, at int) int {
 // softBreaks reports whether lines of the text end as those of quoted-printable
 // do, several of them.
 func softBreaks(text []byte) bool {
-	return bytes.Count(text, []byte("=\r\n"))+bytes.Count(text, []byte("=\n")) >= 3
+	eol := "=\n"
+	if lf := bytes.IndexByte(text, '\n'); lf > 0 && text[lf-1] == '\r' {
+		eol = "=\r\n"
+	}
+	return bytes.Count(text, []byte(eol)) >= 3
 }
