@@ -99,7 +99,9 @@ func TestScanAsJSONAndAsATree(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &line); err != nil {
 		t.Fatal(err)
 	}
-	found := func(n scan.Node) bool { return n.How == "zip" && slices.Contains(n.Malware, "EICAR-Test-File") && n.Depth > 1 }
+	found := func(n scan.Node) bool {
+		return n.How == "zip" && slices.Contains(n.Malware, "EICAR-Test-File") && n.Depth > 1
+	}
 	if !slices.ContainsFunc(line.Tree, found) {
 		t.Errorf("the tree is %+v", line.Tree)
 	}
