@@ -62,6 +62,9 @@ func (p *parser) header(at int) *header {
 		p.field(h, &s, at, pos)
 		if len(text) == 0 || p.endsHeader(h, pos, text) {
 			h.body = next
+			if len(text) == 0 && p.isLoneCR(at, pos, next) {
+				p.odd(oddCR)
+			}
 			break
 		}
 		s.line(p, h, text, pos, first)
@@ -82,6 +85,13 @@ func (p *parser) header(at int) *header {
 		h.other(at)
 	}
 	return h
+}
+
+// isLoneCR reports whether the empty line at pos is nothing but a carriage return,
+// in a header whose other lines end in another way: programs that need a line
+// feed read on.
+func (p *parser) isLoneCR(at, pos, next int) bool {
+	return next == pos+1 && p.raw[pos] == '\r' && bytes.IndexByte(p.raw[at:pos], '\n') >= 0
 }
 
 // other notes a place where the body may start, too.

@@ -113,6 +113,8 @@ func TestOdd(t *testing.T) {
 		{"junk\nSubject: x\n\n", []string{oddLine}},
 		{"Subject: x", []string{oddNoEmpty}},
 		{"Content-Type: text/\x00plain\n\n", []string{oddNUL}},
+		{"Subject: a\r\nTo: b\r\rContent-Type: text/plain\r\n\r\nx", []string{oddCR}},
+		{"Subject: a\rTo: b\r\rx", nil},
 	} {
 		if got := Parse([]byte(tt.raw), Limits{}).Odd; !slices.Equal(got, tt.want) {
 			t.Errorf("Odd of %q is %q, want %q", tt.raw, got, tt.want)
