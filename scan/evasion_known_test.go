@@ -5,7 +5,6 @@ var known = listed(`
 BinHex/a text within
 HTML/PowerShell, encoded command
 HTML/VBScript, pieces
-HTML/XML with base64
 HTML/a comment
 HTML/style with escapes
 archive/bzip2, junk first

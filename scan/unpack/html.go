@@ -123,15 +123,21 @@ func (p *page) event(i int) event {
 	return nothing
 }
 
-// island says what of a file in base64 stands behind offset i.
+// island says what of a file in base64 stands behind offset i. A text is one as
+// the content of an element of XML only: pages have tokens that are texts.
 func (p *page) island(i int) event {
-	switch isBase64, isFile := islandAt(p.text[i+1:]); {
-	case isFile:
+	switch isBase64, w := islandAt(p.text[i+1:]); {
+	case w == known, w == prose && p.text[i] == '>' && isXML(p.text):
 		return island
 	case isBase64:
 		return maybeIsland
 	}
 	return nothing
+}
+
+// isXML reports whether a text says of itself that it is XML.
+func isXML(text []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(text[:min(len(text), 64)], "\xef\xbb\xbf \t\r\n"), []byte("<?xml"))
 }
 
 // isScriptTag reports whether a tag of a script begins here; its name may have a
@@ -275,24 +281,23 @@ func (p *page) codesScheme(equals int) bool {
 // a script's strings it is.
 const islandLeast = 24
 
-// islandAt reports whether b begins with base64, and whether that begins a file of a known
-// format.
-func islandAt(b []byte) (isBase64, isFile bool) {
+// islandAt reports whether b begins with base64, and what that is worth.
+func islandAt(b []byte) (isBase64 bool, w worth) {
 	for len(b) > 0 && (isSpace(b[0]) || b[0] == '"' || b[0] == '\'') {
 		b = b[1:]
 	}
 	if len(b) < islandLeast {
-		return false, false
+		return false, noise
 	}
 	b = b[:islandLeast]
 	for i := len(b) - 1; i >= 0; i-- { // from the far end: words are short
 		if base64Values[b[i]] >= 64 {
-			return false, false
+			return false, noise
 		}
 	}
 	var out [islandLeast]byte
 	n, _, _ := base64Step().Transform(out[:], b, true)
-	return true, worthOf(out[:n]) == known
+	return true, worthOf(out[:n])
 }
 
 // plainNames are the names of references to characters of ASCII that texts write
