@@ -20,6 +20,8 @@ type header struct {
 	others []int // where else it may start
 	more   bool  // in further places, too
 
+	loneCR, lineFeed bool // how its lines end: programs that need a line feed read on behind a CR
+
 	fields       int // Content-* fields seen
 	types        []string
 	multipart    string // the first type that is a multipart
@@ -55,6 +57,10 @@ func (p *parser) header(at int) *header {
 		var next int
 		end, next = line(p.raw, pos)
 		text := p.raw[pos:end]
+		if next > end {
+			h.loneCR = h.loneCR || p.raw[next-1] == '\r'
+			h.lineFeed = h.lineFeed || p.raw[next-1] == '\n'
+		}
 		if !first && len(text) > 0 && isBlank(text[0]) {
 			pos = next
 			continue
@@ -62,13 +68,13 @@ func (p *parser) header(at int) *header {
 		p.field(h, &s, at, pos)
 		if len(text) == 0 || p.endsHeader(h, pos, text) {
 			h.body = next
-			if len(text) == 0 && p.isLoneCR(at, pos, next) {
-				p.odd(oddCR)
-			}
 			break
 		}
 		s.line(p, h, text, pos, first)
 		pos = next
+	}
+	if h.loneCR && h.lineFeed {
+		p.odd(oddCR)
 	}
 	closed := end == pos && pos < len(p.raw) // by an empty line
 	if !closed {
@@ -85,13 +91,6 @@ func (p *parser) header(at int) *header {
 		h.other(at)
 	}
 	return h
-}
-
-// isLoneCR reports whether the empty line at pos is nothing but a carriage return,
-// in a header whose other lines end in another way: programs that need a line
-// feed read on.
-func (p *parser) isLoneCR(at, pos, next int) bool {
-	return next == pos+1 && p.raw[pos] == '\r' && bytes.IndexByte(p.raw[at:pos], '\n') >= 0
 }
 
 // other notes a place where the body may start, too.
@@ -297,6 +296,7 @@ func addNames(to []string, params []param) (_ []string, all bool) {
 // that names none.
 func (p *parser) describe(part *Part, h *header, kind string) {
 	part.Type, part.Params, part.Encodings, part.contentID = kind, h.params, h.encodings, h.id
+	part.mixedEnds = h.loneCR && h.lineFeed
 	if i := slices.IndexFunc(h.types, isType); i >= 0 {
 		part.Type = h.types[i]
 	} else if len(h.types) > 0 {

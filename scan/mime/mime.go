@@ -92,6 +92,7 @@ type Part struct {
 	Extra  bool    // bytes of the parent that no mail program should show: preamble and epilogue, ID "2.0" and "2.~" (further ones "2.~2", …); its body as a whole, ID "2*" (further ones "2*2", …)
 
 	boundaries []string // every candidate
+	mixedEnds  bool     // lines of the header end with CR, and others with LF
 	contentID  string   // without its angle brackets
 	others     []int    // where the body starts for programs that read the header differently
 	loose      []Block  // uuencoded files of which the end is uncertain

@@ -26,7 +26,7 @@ const (
 	oddLine       = "header line without a field name"
 	oddNoEmpty    = "header without the empty line after it"
 	oddNUL        = "NUL in a header"
-	oddCR         = "header that ends at a lone carriage return"
+	oddCR         = "lone carriage returns in a header"
 )
 
 // parser reads one message.

@@ -128,7 +128,7 @@ func (p *Part) decoders(body []byte) []*decoder {
 	for _, e := range p.Encodings {
 		add(decoderOf(e))
 	}
-	if len(chosen) == 0 || p.isMessage() || p.Extra || !slices.ContainsFunc(p.Encodings, isStandard) {
+	if len(chosen) == 0 || p.isMessage() || p.Extra || p.mixedEnds || !slices.ContainsFunc(p.Encodings, isStandard) {
 		add(decoderOf("binary"))
 	}
 	for i := range decoders {
