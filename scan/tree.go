@@ -35,17 +35,13 @@ const (
 type trace struct {
 	under map[*mime.Part][]*Node // the objects of each part; of nil those that the blind reading found
 	nodes int
-	full  bool
 }
 
 func newTrace() *trace { return &trace{under: make(map[*mime.Part][]*Node)} }
 
 // add makes a node for an object that was read out of a part.
 func (t *trace) add(part *mime.Part, n Node) *Node {
-	if t == nil {
-		return nil
-	}
-	if t.full = t.nodes >= MaxNodes; t.full {
+	if t == nil || t.nodes == MaxNodes {
 		return nil
 	}
 	t.nodes++

@@ -291,7 +291,7 @@ func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 		around := v.stack[len(v.stack)-1].node
 		around.members = append(around.members, memberOf{f.Name, n})
 	}
-	if p := v.trace; p != nil {
+	if v.trace != nil {
 		v.traced(n, formats, f, of, seen)
 	}
 	if seen {

@@ -161,6 +161,9 @@ func TestSamplesOfRealTools(t *testing.T) {
 }
 
 func TestEveryOpenerHasSamplesAndEverySampleIsListed(t *testing.T) {
+	also := map[string][]string{ // these hold markup, or a cabinet, as it stands
+		"mms-send.mms": {"mms", "html"}, "mms-retrieve.mms": {"mms", "html"}, "html-utf7.html": {"text", "html"}, "ole-msi.msi": {"ole", "cab"},
+	}
 	listed := []string{"samples.txt"}
 	covered := map[string]bool{}
 	for _, s := range samples(t) {
@@ -170,7 +173,7 @@ func TestEveryOpenerHasSamplesAndEverySampleIsListed(t *testing.T) {
 		}
 		first, _, _ := strings.Cut(s.formats, " ")
 		covered[first] = true
-		if got := Detect(File{Name: "x", Data: load(t, s.file)}); len(got) == 0 || got[0] != first { // some hold markup as it stands
+		if got := Detect(File{Name: "x", Data: load(t, s.file)}); !slices.Equal(got, []string{first}) && !slices.Equal(got, also[s.file]) {
 			t.Errorf("Detect(%s) = %q, want %q", s.file, got, first)
 		}
 	}
