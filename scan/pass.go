@@ -45,6 +45,7 @@ func (s *scanner) newPass(found func(Finding)) *pass {
 		isHit: make(map[spot]bool), unread: make(map[spot]bool), told: make(map[toldOf]bool),
 	}
 	p.walker.SetPasswords(func() []string { return passwordsOf(p.msg, s.o.Passwords) })
+	p.walker.SetToldPasswords(passwordsIn)
 	return p
 }
 

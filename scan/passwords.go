@@ -1,11 +1,13 @@
 package scan
 
 import (
+	"bytes"
 	"io"
 	netmail "net/mail"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -24,10 +26,14 @@ const (
 	maxPassword      = 128      // bytes of one
 	maxPasswordText  = 64 << 10 // bytes of a text that are read for them
 	maxPasswordTexts = 8
+	maxPasswordFile  = 8 << 10 // bytes, as they stand, of a file that is attached and said to be no text
 
 	// ownPasswords is how many of the operator's list are tried whatever the
 	// message holds.
 	ownPasswords = 50
+
+	// maxPasswordsIn is how many are taken from a text in a container.
+	maxPasswordsIn = 20
 )
 
 // commonPasswords are those of malware that is sent around, and of those who do
@@ -59,6 +65,7 @@ var (
 	asciiRun = regexp.MustCompile(`[!-~]+`)
 	wordRun  = regexp.MustCompile(`[0-9A-Za-z]+`)
 	address  = regexp.MustCompile(`^[\w.+-]+@[\w-]+\.[\w.-]+$`)
+	sum      = regexp.MustCompile(`(?i)\b(\d{1,9})\s*(?:\+|plus|足す|たす)\s*(\d{1,9})\b`)
 )
 
 // What may stand around a password and is no piece of it. Of a pair around the
@@ -91,6 +98,13 @@ func passwordsOf(m *mime.Message, extra []string) []string {
 	return c.list
 }
 
+// passwordsIn gives the passwords that a text in a container may tell.
+func passwordsIn(text string) []string {
+	c := &candidates{seen: make(map[string]bool), room: maxPasswordsIn}
+	c.texts([]string{strings.Map(visible, text)})
+	return c.list
+}
+
 // candidates collects passwords, each once.
 type candidates struct {
 	list []string
@@ -117,13 +131,21 @@ func (c *candidates) atMost(n int, f func()) {
 	c.room += rest
 }
 
-// message collects what the texts, subjects and names of a message give. Words
-// in full width are folded to ASCII first, and taken as they are after that.
+// message collects what the texts, subjects, names and addresses of a message give.
 func (c *candidates) message(m *mime.Message) {
 	texts, names := passwordTexts(m)
 	for _, name := range names {
 		texts = append(texts, baseName(name))
 	}
+	c.texts(texts)
+	c.atMost(40, func() { c.named(names) })
+	c.dates(m)
+	c.addresses(m)
+}
+
+// texts collects what texts tell, the likeliest first: words in full width folded
+// to ASCII, then as they are.
+func (c *candidates) texts(texts []string) {
 	var all []string
 	for _, t := range texts {
 		all = append(all, norm.NFKC.String(t))
@@ -141,8 +163,7 @@ func (c *candidates) message(m *mime.Message) {
 	each(30, c.quoted)
 	each(50, c.standing)
 	each(10, c.alone)
-	c.atMost(40, func() { c.named(names) })
-	c.dates(m)
+	each(5, c.sums)
 }
 
 // told takes what stands behind a word for password: in its line, or in so many
@@ -267,6 +288,15 @@ func (c *candidates) trimmed(s string) {
 	c.add(s)
 }
 
+// sums takes what two numbers come to: "the result of 42 plus 42".
+func (c *candidates) sums(text string) {
+	for _, m := range sum.FindAllStringSubmatch(text, 5) {
+		a, _ := strconv.Atoi(m[1]) // of nine digits at the most
+		b, _ := strconv.Atoi(m[2])
+		c.add(strconv.Itoa(a + b))
+	}
+}
+
 // quoted takes what stands in quotes or brackets.
 func (c *candidates) quoted(text string) {
 	for _, m := range quotedText.FindAllStringSubmatch(text, 100) {
@@ -337,11 +367,29 @@ func (c *candidates) dates(m *mime.Message) {
 	}
 }
 
+// addresses takes the addresses of those who write and read, and what stands
+// before and behind the @: "the password is our domain".
+func (c *candidates) addresses(m *mime.Message) {
+	c.atMost(15, func() {
+		for _, name := range []string{"From", "To"} {
+			for _, field := range m.Field(m.Root, name) {
+				list, _ := netmail.ParseAddressList(field[:min(len(field), 1<<10)])
+				for _, a := range list[:min(len(list), 2)] {
+					local, domain, _ := strings.Cut(a.Address, "@")
+					c.add(a.Address)
+					c.add(domain)
+					c.add(local)
+				}
+			}
+		}
+	})
+}
+
 // passwordTexts gives the texts in which a message may tell a password, its
 // subjects first, and the names of its files.
 func passwordTexts(m *mime.Message) (texts, names []string) {
-	texts = m.Field(m.Root, "Subject")
-	var other []*mime.Part // texts that are attached
+	texts = append(m.Field(m.Root, "Subject"), passwordFields(m)...)
+	var other []*mime.Part // what is attached and may be a text
 	var bodies []*mime.Part
 	around := make(map[*mime.Part]bool)
 	for leaf := range m.Leaves() {
@@ -354,7 +402,7 @@ func passwordTexts(m *mime.Message) (texts, names []string) {
 		case leaf.Extra:
 		case isText && leaf.IsBody():
 			bodies = append(bodies, leaf)
-		case isText:
+		case isText || leaf.Body.End-leaf.Body.Start <= maxPasswordFile:
 			other = append(other, leaf)
 		}
 		if len(names) < maxPasswords {
@@ -368,6 +416,25 @@ func passwordTexts(m *mime.Message) (texts, names []string) {
 	return texts, names
 }
 
+// passwordFields gives the fields of the header that speak of a password, each
+// with its name.
+func passwordFields(m *mime.Message) (fields []string) {
+	header := m.Raw[m.Root.Header.Start:m.Root.Header.End]
+	for line := range bytes.Lines(header[:min(len(header), maxPasswordText)]) {
+		name, _, ok := bytes.Cut(line, []byte(":"))
+		if !ok || len(name) > 76 || !passwordWord.Match(line) || bytes.EqualFold(name, []byte("Subject")) {
+			continue
+		}
+		for _, value := range m.Field(m.Root, string(name)) {
+			fields = append(fields, string(name)+": "+value)
+		}
+		if len(fields) >= maxPasswordTexts {
+			break
+		}
+	}
+	return fields[:min(len(fields), maxPasswordTexts)]
+}
+
 // passwordText gives the text of a part as a mail program shows it.
 func passwordText(m *mime.Message, leaf *mime.Part) string {
 	var b []byte
@@ -376,6 +443,9 @@ func passwordText(m *mime.Message, leaf *mime.Part) string {
 			b, _ = io.ReadAll(io.LimitReader(r.Data, maxPasswordText)) // what there is will do
 		}
 		break
+	}
+	if bytes.IndexByte(b, 0) >= 0 && !strings.HasPrefix(leaf.Type, "text/") {
+		return ""
 	}
 	text := leaf.Text(whole(b))
 	if leaf.Type == "text/html" {

@@ -125,6 +125,9 @@ func binhexEntries(f File) iter.Seq2[member, error] {
 			if !binhexFile(f.Data[start:end], f.Name, yield) {
 				return
 			}
+			if even := evenLines(f.Data[start:end]); even != nil && !binhexIsWhole(f.Data[start:end]) && !binhexFile(even, f.Name, yield) {
+				return
+			}
 			at = end
 		}
 	}
@@ -142,6 +145,46 @@ func binhexEnd(data []byte, start int) int {
 		return end
 	}
 	return end + 1
+}
+
+// binhexIsWhole reports whether a file can be read, and its checksums are right.
+func binhexIsWhole(text []byte) bool {
+	whole := true
+	binhexFile(text, "", func(m member, err error) bool {
+		if err == nil && m.body != nil {
+			_, err = io.Copy(io.Discard, m.body)
+		}
+		whole = whole && err == nil
+		return whole
+	})
+	return whole
+}
+
+// evenLines gives the lines of a text that are as long as most are, with the first
+// one and the last: what was put in between is none of the file. It is nil when
+// all lines are so.
+func evenLines(text []byte) []byte {
+	lines := bytes.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' })
+	if len(lines) < 4 {
+		return nil
+	}
+	count := make(map[int]int)
+	most := 0
+	for _, line := range lines {
+		if count[len(line)]++; count[len(line)] > count[most] {
+			most = len(line)
+		}
+	}
+	var even [][]byte
+	for i, line := range lines {
+		if len(line) == most || i == 0 || i == len(lines)-1 {
+			even = append(even, line)
+		}
+	}
+	if len(even) == len(lines) {
+		return nil
+	}
+	return bytes.Join(even, []byte("\n"))
 }
 
 // binhexFile hands out the forks of a file and, when its header is not to be

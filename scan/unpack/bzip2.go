@@ -19,20 +19,7 @@ const (
 	bzip2End   = "\x17\x72\x45\x38\x50\x90" // none: the stream is empty
 )
 
-func bzip2Match(data []byte) bool { return bzip2Start(data) >= 0 }
-
-// bzip2Start gives the offset of the first stream, -1 where there is none.
-func bzip2Start(data []byte) int {
-	if isBzip2(data) {
-		return 0
-	}
-	for at := range behindOthers(data, bzip2Block) {
-		if at >= 4 && isBzip2(data[at-4:]) {
-			return at - 4
-		}
-	}
-	return -1
-}
+func bzip2Match(data []byte) bool { return isBzip2(data) }
 
 func isBzip2(data []byte) bool {
 	if len(data) < 10 || string(data[:3]) != "BZh" || data[3] < '1' || data[3] > '9' {
@@ -44,11 +31,6 @@ func isBzip2(data []byte) bool {
 
 func bzip2Entries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		start := bzip2Start(f.Data)
-		if start < 0 {
-			return
-		}
-		f.Data = f.Data[start:]
 		in := bytes.NewReader(f.Data)
 		yield(member{
 			name: nameLess(f.Name, ".bz2", "", ".bz", "", ".tbz2", ".tar", ".tbz", ".tar"),

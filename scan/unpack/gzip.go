@@ -13,7 +13,8 @@ import (
 )
 
 // gzipOpener opens gzip files (RFC 1952). All members of a file are one object,
-// as gunzip makes of them. What follows the last one is no part of it.
+// as gunzip makes of them, those behind other bytes too. What follows the last one
+// is no part of it.
 var gzipOpener = opener{name: "gzip", match: gzipMatch, entries: gzipEntries}
 
 // Flags of a member's header (RFC 1952, section 2.3.1). The reserved ones should
@@ -28,20 +29,16 @@ const (
 // maxRestarts bounds how often reading begins anew behind damage.
 const maxRestarts = 100
 
-func gzipMatch(data []byte) bool { return gzipStart(data) >= 0 }
+func gzipMatch(data []byte) bool {
+	_, _, ok := parseGzip(data)
+	return ok
+}
 
-// gzipStart gives the offset of the first member, -1 where there is none. Some are
-// put behind a picture; what is behind other bytes has to look as programs write it.
-func gzipStart(data []byte) int {
-	if _, _, ok := parseGzip(data); ok {
-		return 0
-	}
-	for at := range behindOthers(data, gzipMagic) {
-		if rest := data[at:]; len(rest) >= 18 && rest[3] <= 1<<5-1 && (rest[8] == 0 || rest[8] == 2 || rest[8] == 4) && (rest[9] <= 13 || rest[9] == 255) {
-			return at
-		}
-	}
-	return -1
+// isWrittenGzip reports whether a member begins here, as programs write them: no
+// reserved flags, a level and a system that are known.
+func isWrittenGzip(data []byte) bool {
+	_, _, ok := parseGzip(data)
+	return ok && len(data) >= 18 && data[3] < 1<<5 && (data[8] == 0 || data[8] == 2 || data[8] == 4) && (data[9] <= 13 || data[9] == 255)
 }
 
 // gzipMagic begins a member whose bytes are deflated.
@@ -49,11 +46,6 @@ const gzipMagic = "\x1f\x8b\x08"
 
 func gzipEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		start := gzipStart(f.Data)
-		if start < 0 {
-			return
-		}
-		f.Data = f.Data[start:]
 		_, name, _ := parseGzip(f.Data)
 		m := member{name: nameLess(f.Name, ".gz", "", ".tgz", ".tar", ".svgz", ".svg")}
 		if len(name) > 0 {
@@ -151,6 +143,13 @@ func (r *gzipReader) begin() bool {
 		r.damaged("cut short")
 		return false
 	}
+	if !ok && r.at > 0 && len(rest) > 0 {
+		if r.restart(isWrittenGzip); r.at == len(r.data) {
+			return false
+		}
+		rest = r.data[r.at:]
+		body, _, ok = parseGzip(rest)
+	}
 	if !ok {
 		return false
 	}
@@ -177,7 +176,7 @@ func (r *gzipReader) finish(err error) {
 		r.at = len(r.data)
 	case err != io.EOF:
 		r.damaged(err.Error())
-		r.restart()
+		r.restart(gzipMatch)
 	default:
 		le := binary.LittleEndian
 		if le.Uint32(trailer) != r.crc || le.Uint32(trailer[4:]) != r.size {
@@ -187,24 +186,20 @@ func (r *gzipReader) finish(err error) {
 	}
 }
 
-// restart looks for the next member behind damage.
-func (r *gzipReader) restart() {
+// restart looks for the next member behind damage, or behind other bytes: what
+// begins one is for is to say.
+func (r *gzipReader) restart(is func([]byte) bool) {
 	if r.restarts++; r.restarts > maxRestarts {
 		r.at = len(r.data)
 		return
 	}
-	for {
-		i := bytes.Index(r.data[r.at:], []byte{0x1f, 0x8b, 8})
-		if i < 0 {
-			r.at = len(r.data)
+	for at := range indexes(r.data[max(0, r.at-1):], gzipMagic) {
+		if at += max(0, r.at-1); is(r.data[at:]) {
+			r.at = at
 			return
 		}
-		r.at += i
-		if _, _, ok := parseGzip(r.data[r.at:]); ok {
-			return
-		}
-		r.at++
 	}
+	r.at = len(r.data)
 }
 
 func (r *gzipReader) damaged(why string) {

@@ -96,8 +96,12 @@ func (p *page) event(i int) event {
 	inCode := i < p.code
 	switch p.text[i] {
 	case '<':
-		if !inCode && isScriptTag(p.text[i:]) {
+		switch {
+		case inCode:
+		case isScriptTag(p.text[i:]):
 			return tagScript
+		case bytes.HasPrefix(p.text[i:], []byte(commentStart)):
+			return p.island(i + len(commentStart) - 1)
 		}
 	case '&':
 		if !p.hidden && hidesReference(p.text, i) {
@@ -134,6 +138,8 @@ func (p *page) island(i int) event {
 	}
 	return nothing
 }
+
+const commentStart = "<!--"
 
 // isXML reports whether a text says of itself that it is XML.
 func isXML(text []byte) bool {
@@ -187,6 +193,9 @@ func (p *page) scheme(colon int) event {
 		event
 	}{{"data", dataURI}, {"javascript", codeURI}, {"vbscript", codeURI}} {
 		start := p.backwards(s.name, colon)
+		if start < 0 && s.event == dataURI {
+			start = p.escapedData(colon)
+		}
 		if start < 0 {
 			continue
 		}
@@ -221,6 +230,56 @@ func (p *page) backwards(word string, end int) int {
 		}
 	}
 	return end
+}
+
+// maxEscape is the length in bytes of a character that is escaped in CSS, with the
+// blank behind it (CSS Syntax, section 4.3.7).
+const maxEscape = 1 + 6 + 1
+
+// escapedData finds where the scheme "data" begins whose letters are escaped as in
+// CSS, "\64 ata", and that ends at an offset; -1 when there is none.
+func (p *page) escapedData(end int) int {
+	least := max(0, end-len("data")*maxEscape)
+	first := bytes.IndexByte(p.text[least:end], '\\')
+	if first < 0 {
+		return -1
+	}
+	for start := least + first; start >= max(least, least+first-len("dat")); start-- {
+		if unescaped := cssText(p.text[start:end]); len(unescaped) == len("data") && hasPrefixFold(unescaped, "data") {
+			return start
+		}
+	}
+	return -1
+}
+
+// cssText undoes the escapes of CSS in a few bytes.
+func cssText(b []byte) (out []byte) {
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' {
+			out = append(out, b[i])
+			continue
+		}
+		var r rune
+		digits := 0
+		for ; digits < 6 && i+1 < len(b); digits++ {
+			v, ok := hexValue(b[i+1])
+			if !ok {
+				break
+			}
+			r, i = r<<4|rune(v), i+1
+		}
+		switch {
+		case digits > 0:
+			out = append(out, byte(r)) // letters of ASCII are all that matters
+			if i+1 < len(b) && isSpace(b[i+1]) {
+				i++
+			}
+		case i+1 < len(b):
+			i++
+			out = append(out, b[i])
+		}
+	}
+	return out
 }
 
 // value gives an attribute's value, the "=" being at an offset, without quotes.
@@ -468,6 +527,9 @@ func (p *page) codedURI(equals int) {
 func (p *page) dataURI(colon int) {
 	u, _ := parseURI(p.text[colon:])
 	scheme := p.backwards("data", colon)
+	if scheme < 0 {
+		scheme = p.escapedData(colon)
+	}
 	start, end := colon+u.body, p.uriEnd(scheme, colon)
 	if u.base64 && p.opening(scheme) == 0 {
 		end = start
@@ -556,8 +618,12 @@ func (p *page) downloadName(start, end int) string {
 func (p *page) keepIsland(e event, i int) {
 	end := p.until(i+1, '<')
 	start := i + 1
-	if p.text[i] == '=' {
+	switch p.text[i] {
+	case '=':
 		start, end = p.value(i)
+	case '<':
+		start, end = i+len(commentStart), p.until(i, '>')
+		end = max(start, end-len("--"))
 	}
 	if i < p.inIsland || e == maybeIsland && end-start < leastText {
 		return

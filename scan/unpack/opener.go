@@ -1,7 +1,6 @@
 package unpack
 
 import (
-	"bytes"
 	"io"
 	"iter"
 	"slices"
@@ -23,6 +22,7 @@ var openers = [...]opener{
 	lzipOpener,
 	zstdOpener,
 	lz4Opener,
+	zlibOpener,
 	tarOpener,
 	mboxOpener,
 	charsetOpener,
@@ -49,6 +49,7 @@ var openers = [...]opener{
 	pgpOpener,
 	pdfOpener,
 	closedOpener,
+	behindOpener,
 }
 
 // opener opens one container format. It keeps nothing between two containers
@@ -67,6 +68,9 @@ type opener struct {
 	// without a member's name is about the container. Every error wraps one of
 	// the package's reasons.
 	entries func(f File) iter.Seq2[member, error]
+
+	// last says that the opener is for what none before it in the list knows.
+	last bool
 }
 
 // member is one object in a container.
@@ -88,32 +92,6 @@ type member struct {
 
 	// size is how many bytes body is said to have: a hint that is never trusted.
 	size int64
-}
-
-// behindPicture is within how many bytes a file is looked for that a picture or a
-// program stands in front of.
-const behindPicture = 1 << 20
-
-// pictures are how files begin that others are put behind.
-var pictures = []string{"\xff\xd8\xff", "\x89PNG", "GIF8", "BM", "RIFF", "MZ", "\x7fELF"}
-
-// behindOthers yields the offsets of magic in what begins as a picture or a program.
-func behindOthers(data []byte, magic string) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		if !slices.ContainsFunc(pictures, func(p string) bool { return bytes.HasPrefix(data, []byte(p)) }) {
-			return
-		}
-		head := data[:min(len(data), behindPicture)]
-		for at := 1; at < len(head); at++ {
-			i := bytes.Index(head[at:], []byte(magic))
-			if i < 0 {
-				return
-			}
-			if at += i; !yield(at) {
-				return
-			}
-		}
-	}
 }
 
 // nameLess gives the name that remains when a compressor's ending is taken off a

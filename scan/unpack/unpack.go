@@ -101,6 +101,9 @@ func Formats() []string {
 // Detect names the formats that f looks like by content, in the order of the list.
 // Of a File that a Visitor is handed this costs what the walk needs anyway.
 func Detect(f File) []string {
+	if f.looks == nil {
+		f.looks = &looks{}
+	}
 	var names []string
 	for i := range openers {
 		if yes, _ := f.looksLike(i); yes {
@@ -110,12 +113,18 @@ func Detect(f File) []string {
 	return names
 }
 
-// looks is which openers have looked at an object, which of them know it, a bit for
-// each in the list, and which have panicked.
+// looks is which openers have looked at an object, and which of them know it, by
+// their place in the list.
 type looks struct {
-	asked, known uint64
+	asked, known bits128
 	panics       map[int]error
 }
+
+// bits128 is a bit for each opener.
+type bits128 [2]uint64
+
+func (b *bits128) set(i int)      { b[i/64] |= 1 << (i % 64) }
+func (b *bits128) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
 
 // looksLike asks an opener, at most once, whether f looks like its format. Its panic
 // is an error, and means no.
@@ -124,16 +133,19 @@ func (f File) looksLike(i int) (yes bool, err error) {
 	if l == nil {
 		l = &looks{}
 	}
-	if l.asked&(1<<i) == 0 {
-		l.asked |= 1 << i
+	if !l.asked.has(i) {
+		l.asked.set(i)
+		if openers[i].last && l.known != (bits128{}) && !beginsPicture(f.Data) {
+			return false, nil
+		}
 		switch yes, err := openers[i].looksAt(f.Data); {
 		case err != nil && l.panics == nil:
 			l.panics = map[int]error{i: err}
 		case err != nil:
 			l.panics[i] = err
 		case yes:
-			l.known |= 1 << i
+			l.known.set(i)
 		}
 	}
-	return l.known&(1<<i) != 0, l.panics[i]
+	return l.known.has(i), l.panics[i]
 }

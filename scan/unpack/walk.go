@@ -170,6 +170,7 @@ func (c *container) member(m member, problem error) (more bool, err error) {
 	path := append(slices.Clip(c.path), m.name)
 	whole := problem == nil && (m.data != nil || m.body != nil)
 	if whole || len(h.data) > 0 && !errors.Is(problem, ErrEncrypted) {
+		c.keys.note(h.data)
 		if err := c.object(path, c.formats, File{Name: m.name, Data: h.data}); err != nil {
 			return false, err
 		}

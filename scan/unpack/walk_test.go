@@ -179,7 +179,7 @@ func opening(t *testing.T, o opener, ctx context.Context, n *notes) error {
 func TestABombEndsWithTheContextWithinItsMember(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	e := &endless{cancel: cancel}
-	o := opener{"bomb", func([]byte) bool { return true }, func(File) iter.Seq2[member, error] {
+	o := opener{name: "bomb", match: func([]byte) bool { return true }, entries: func(File) iter.Seq2[member, error] {
 		return func(yield func(member, error) bool) { yield(member{name: "zeros", body: e}, nil) }
 	}}
 	if err := opening(t, o, ctx, &notes{}); !errors.Is(err, context.Canceled) {
@@ -209,17 +209,17 @@ func TestAnOpenersPanicIsDamage(t *testing.T) {
 		objects   string
 		unchecked string
 	}{
-		{"in match", opener{"o", func(b []byte) bool { return b[1] == 0 }, nil}, "", "f: o: damaged: opener panicked: runtime error: index out of range [1] with length 0"},
-		{"at once", opener{"o", yes, func(File) iter.Seq2[member, error] { panic("oh") }}, "", "f: o: damaged: opener panicked: oh"},
-		{"between members", opener{"o", yes, func(File) iter.Seq2[member, error] {
+		{"in match", opener{name: "o", match: func(b []byte) bool { return b[1] == 0 }}, "", "f: o: damaged: opener panicked: runtime error: index out of range [1] with length 0"},
+		{"at once", opener{name: "o", match: yes, entries: func(File) iter.Seq2[member, error] { panic("oh") }}, "", "f: o: damaged: opener panicked: oh"},
+		{"between members", opener{name: "o", match: yes, entries: func(File) iter.Seq2[member, error] {
 			return func(yield func(member, error) bool) { yield(member{name: "a", data: []byte("a")}, nil); panic("oh") }
 		}}, "f/a", "f: o: damaged: opener panicked: oh"},
-		{"in a member", opener{"o", yes, func(File) iter.Seq2[member, error] {
+		{"in a member", opener{name: "o", match: yes, entries: func(File) iter.Seq2[member, error] {
 			return func(yield func(member, error) bool) {
 				_ = yield(member{name: "a", body: stumbling{strings.NewReader("text")}}, nil) && yield(member{name: "b", data: []byte("b")}, nil)
 			}
 		}}, "f/a f/b", "f/a: o: a: damaged: opener panicked: off the end"},
-		{"a decoder's own error", opener{"o", yes, func(File) iter.Seq2[member, error] {
+		{"a decoder's own error", opener{name: "o", match: yes, entries: func(File) iter.Seq2[member, error] {
 			return func(yield func(member, error) bool) { yield(member{name: "a"}, errors.New("odd code")) }
 		}}, "", "f/a: o: a: damaged: odd code"},
 	} {

@@ -2,6 +2,8 @@ package unpack
 
 import (
 	"fmt"
+	"hash/crc32"
+	"io"
 	"iter"
 	"path"
 	"slices"
@@ -43,6 +45,8 @@ type zipReader struct {
 	seen  map[zipExtent][]string
 	walks map[zipWalk]bool // the central directories that have been walked
 
+	held     []zipHeld // locked members, which wait for what tells their password; nil: none waits
+	holding  bool
 	overlaid bool  // a name for bytes that have been read was passed over
 	headers  bool  // there are local headers that no directory lists
 	parsed   int64 // bytes of central headers read in all
@@ -71,6 +75,12 @@ type zipExtent struct {
 type zipWalk struct {
 	start int64
 	base  int64 // what its offsets count from
+}
+
+// zipHeld is a member that waits, with where its local header begins.
+type zipHeld struct {
+	at int
+	zipEntry
 }
 
 // zipEntry is one way to read a member.
@@ -126,6 +136,7 @@ func (z *zipReader) fromDirectories() {
 			continue
 		}
 		followed++
+		z.file.keys.note(zipComment(z.data[at:]))
 		for _, w := range zipDirectories(z.data, at) {
 			if z.done {
 				return
@@ -138,9 +149,21 @@ func (z *zipReader) fromDirectories() {
 	}
 }
 
-// directory reads the members that one central directory lists. Its length and
-// count are not believed: it ends where no header follows.
+// directory reads the members that one central directory lists, the locked ones
+// last: a file beside them may tell their password.
 func (z *zipReader) directory(w zipWalk) {
+	z.holding = true
+	z.listed(w)
+	z.holding = false
+	for _, h := range z.held {
+		z.member(h.at, h.zipEntry)
+	}
+	z.held = nil
+}
+
+// listed reads what a central directory lists. Its length and count are not
+// believed: it ends where no header follows.
+func (z *zipReader) listed(w zipWalk) {
 	for at := w.start; !z.done; {
 		c, ok := parseZipCentral(z.data, at)
 		if !ok {
@@ -216,6 +239,10 @@ func (z *zipReader) fromLocals() {
 // member reads an entry whose local header begins at the given offset, with
 // each size that it can be meant to have.
 func (z *zipReader) member(at int, e zipEntry) {
+	if z.holding && e.locked {
+		z.held = append(z.held, zipHeld{at, e})
+		return
+	}
 	z.try(at, e)
 	if e.method == zipStored && !e.locked && e.packed != e.size {
 		e.packed = e.size
@@ -252,7 +279,9 @@ func (z *zipReader) try(at int, e zipEntry) {
 	if !e.whole {
 		e.end = at + 1 // not the header again, but what may lie in its bytes
 	}
-	z.marks.cover(at, e.end)
+	// Not what the header holds besides: an extra field can be an archive.
+	z.marks.cover(at, at+1)
+	z.marks.cover(e.start, e.end)
 }
 
 // isNewName reports whether bytes that go by names already are to be read under
@@ -271,6 +300,7 @@ func (z *zipReader) open(e *zipEntry) {
 	hidden := e.strength > 0 || e.method == zipAES
 	switch {
 	case (e.locked || hidden) && z.unlock(e, m):
+	case hidden && e.strength == 0 && z.openLying(e):
 	case hidden, e.locked && method.open == nil:
 		z.emit(m, ErrEncrypted)
 	case method.name == "":
@@ -282,6 +312,36 @@ func (z *zipReader) open(e *zipEntry) {
 	default:
 		z.emitBody(e, nil, m)
 	}
+}
+
+// openLying hands out an entry that is said to be encrypted by AES, has nothing of
+// what that needs, and unpacks as if it was not. It reports whether it did.
+func (z *zipReader) openLying(e *zipEntry) bool {
+	for _, method := range []uint16{zipDeflated, zipStored} {
+		plain := *e
+		plain.method, plain.locked = method, false
+		if z.isWhole(&plain) {
+			e.method, e.locked = method, false
+			z.open(e)
+			return true
+		}
+	}
+	return false
+}
+
+// isWhole reports whether an entry that is deflated or stored, and not too large to
+// try, is what its checksum says.
+func (z *zipReader) isWhole(e *zipEntry) bool {
+	if e.method == zipStored {
+		z.measure(e)
+		rest := z.data[e.start:]
+		return e.packed <= int64(len(rest)) && z.fits(e, crc32.ChecksumIEEE(rest[:e.packed]), false)
+	}
+	b, err := z.body(e, nil)
+	if err == nil {
+		io.CopyN(io.Discard, b, zipTrial) // what comes of it is in e
+	}
+	return e.whole
 }
 
 // emit hands out a member, or what is wrong with it.

@@ -113,6 +113,15 @@ func parseZipCentral(data []byte, at int64) (h zipHeader, ok bool) {
 	return h, true
 }
 
+// zipComment gives the archive's comment, which ends an end record (section 4.3.16).
+func zipComment(end []byte) []byte {
+	if len(end) < zipEndSize {
+		return nil
+	}
+	comment := end[zipEndSize:]
+	return comment[:min(int(binary.LittleEndian.Uint16(end[zipEndSize-2:])), len(comment))]
+}
+
 // zip64 takes the fields that do not fit 32 bits from where they are then
 // (section 4.5.3).
 func (h *zipHeader) zip64() {
