@@ -1,11 +1,13 @@
 // PDF documents that run something when they are opened.
 
+// The objects that a document holds in compressed streams are an object of their
+// own, which is called "streams".
 private rule pdf_document
 {
     strings:
         $head = "%PDF-"
     condition:
-        $head in (0..1024)
+        $head in (0..1024) or filename == "streams"
 }
 
 rule Pdf_Launches_Command
