@@ -7,12 +7,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +43,7 @@ func TestBudget(t *testing.T) {
 	b.rows8and9()
 	b.row10()
 	b.row11()
+	b.row12()
 	b.print()
 }
 
@@ -445,6 +448,58 @@ func (b *bench) row10() {
 
 // row11 watches memory while 32 sessions deliver.
 func (b *bench) row11() {
+	peak := b.peakMemory(func() {
+		b.ours("u%d@load.test", "-mix", "mail", "-sessions", "32", "-messages", "30", "-infected", "0.02")
+	})
+	b.row("11", fmt.Sprintf("peak memory in MiB, anonymous and shared, 32 sessions, mail mix (compiled rules: %.1f MiB)", b.rulesMiB()), "≤ 160 + rules", "%.0f", peak)
+}
+
+// row12 watches memory while attachments of 100 MB and 2 GB come in, each of which
+// is infected in its last bytes.
+func (b *bench) row12() {
+	many := b.peakMemory(func() {
+		var sessions sync.WaitGroup
+		for i := range 8 {
+			sessions.Go(func() { b.sendLarge(fmt.Sprintf("u%d@load.test", i), 100_000_000, false) })
+		}
+		sessions.Wait()
+	})
+	one := b.peakMemory(func() { b.sendLarge("u0@load.test", 2_000_000_000, false) })
+	zipped := b.peakMemory(func() { b.sendLarge("u1@load.test", 2_000_000_000, true) })
+	b.row("12", fmt.Sprintf("peak memory in MiB, 8 sessions with attachments of 100 MB; one of 2 GB; a zip with one of 2 GB (compiled rules: %.1f MiB)", b.rulesMiB()),
+		"≤ 224 + rules", "%.0f; %.0f; %.0f", many, one, zipped)
+}
+
+// sendLarge delivers a message with an infected attachment of n bytes, which has to
+// be cut.
+func (b *bench) sendLarge(rcpt string, n int64, zipped bool) {
+	c, err := dialLMTP(b.LMTP)
+	if err != nil {
+		b.t.Error(err)
+		return
+	}
+	defer c.conn.Close()
+	for _, command := range []string{"MAIL FROM:<a@example.com>", "RCPT TO:<" + rcpt + ">", "DATA"} {
+		c.say(command)
+	}
+	writeLarge(c.conn, n, zipped)
+	io.WriteString(c.conn, ".\r\n")
+	local, _, _ := strings.Cut(rcpt, "@")
+	dir := filepath.Join(b.Dir, "mail/load.test", local)
+	files, _ := filepath.Glob(filepath.Join(dir, "Maildir/new/*"))
+	began := time.Now()
+	if reply := c.reply(); !strings.HasPrefix(reply, "250 ") {
+		b.t.Errorf("%s: %s", rcpt, reply)
+	}
+	b.t.Logf("%s: %d MB, zip %v: answered after %.1f s", rcpt, n/1e6, zipped, time.Since(began).Seconds())
+	if got, _ := filepath.Glob(filepath.Join(dir, "Maildir/new/*")); len(got) != len(files)+2 {
+		b.t.Errorf("%s: %d files, want the report and the message without its attachment", rcpt, len(got)-len(files))
+	}
+}
+
+// peakMemory runs f and gives the most memory in MiB that the server and its workers
+// had meanwhile, anonymous and shared.
+func (b *bench) peakMemory(f func()) float64 {
 	shared := meminfo("Shmem")
 	stop, peak := make(chan bool), make(chan float64)
 	go func() {
@@ -463,8 +518,13 @@ func (b *bench) row11() {
 			}
 		}
 	}()
-	b.ours("u%d@load.test", "-mix", "mail", "-sessions", "32", "-messages", "30", "-infected", "0.02")
+	f()
 	stop <- true
+	return <-peak / 1024
+}
+
+// rulesMiB is the size of the compiled rules.
+func (b *bench) rulesMiB() float64 {
 	compiled, _ := filepath.Glob(filepath.Join(b.Dir, "own-rules", "*"))
 	var size int64
 	for _, f := range compiled {
@@ -472,7 +532,7 @@ func (b *bench) row11() {
 			size = max(size, info.Size())
 		}
 	}
-	b.row("11", fmt.Sprintf("peak memory in MiB, anonymous and shared, 32 sessions, mail mix (compiled rules: %.1f MiB)", float64(size)/(1<<20)), "≤ 160 + rules", "%.0f", <-peak/1024)
+	return float64(size) / (1 << 20)
 }
 
 func meminfo(name string) float64 { return field("/proc/meminfo", name) }

@@ -233,7 +233,7 @@ func (c *lmtpClient) say(command string) string {
 }
 
 func (c *lmtpClient) reply() string {
-	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	c.conn.SetReadDeadline(time.Now().Add(5 * time.Minute)) // a scan may take two
 	for {
 		line, err := c.in.ReadString('\n')
 		if err != nil {
