@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ func TestBudget(t *testing.T) {
 	b.row10()
 	b.row11()
 	b.row12()
+	b.bombs()
 	b.print()
 }
 
@@ -468,6 +470,64 @@ func (b *bench) row12() {
 	zipped := b.peakMemory(func() { b.sendLarge("u1@load.test", 2_000_000_000, true) })
 	b.row("12", fmt.Sprintf("peak memory in MiB, 8 sessions with attachments of 100 MB; one of 2 GB; a zip with one of 2 GB (compiled rules: %.1f MiB)", b.rulesMiB()),
 		"≤ 224 + rules", "%.0f; %.0f; %.0f", many, one, zipped)
+}
+
+// bombs measures how long ordinary mail takes while others send files that unpack
+// to 10 GB, without a pause.
+func (b *bench) bombs() {
+	packed, err := filepath.Glob("../../scan/unpack/testdata/bombs/*")
+	if err != nil || len(packed) == 0 {
+		b.t.Fatalf("no bombs: %v", err)
+	}
+	ordinary := []string{"-mix", "small", "-sessions", "2", "-messages", "200"}
+	var p99 ratio
+	exploded := 0
+	for range rounds {
+		before := b.ours("u%d@load.test", ordinary...)
+		stop := make(chan bool)
+		var senders sync.WaitGroup
+		var count atomic.Int64
+		for k := range 2 {
+			senders.Go(func() {
+				for i := k; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+						b.sendBomb(fmt.Sprintf("u9%d@load.test", k), packed[i%len(packed)])
+						count.Add(1)
+					}
+				}
+			})
+		}
+		time.Sleep(3 * time.Second) // until the first ones count as slow
+		during := b.ours("u%d@load.test", ordinary...)
+		close(stop)
+		senders.Wait()
+		exploded += int(count.Load())
+		p99.add(during.Load.P99, before.Load.P99)
+	}
+	b.row("–", fmt.Sprintf("p99 latency of small mail while two sessions send bombs (%d in all), against before", exploded), "no goal", "%v", p99)
+}
+
+// sendBomb delivers a message with a file that unpacks to more than it should.
+func (b *bench) sendBomb(rcpt, name string) {
+	file, err := os.ReadFile(name)
+	if err != nil {
+		b.t.Error(err)
+		return
+	}
+	c, err := dialLMTP(b.LMTP)
+	if err != nil {
+		b.t.Error(err)
+		return
+	}
+	defer c.conn.Close()
+	for _, reply := range c.deliver(photo(file), rcpt) {
+		if !strings.HasPrefix(reply, "250 ") {
+			b.t.Errorf("%s: %s", filepath.Base(name), reply)
+		}
+	}
 }
 
 // sendLarge delivers a message with an infected attachment of n bytes, which has to
