@@ -51,7 +51,7 @@ func Build(ctx context.Context, c Config, dir string) (set Compiled, problems []
 	if err != nil {
 		return Compiled{}, problems, err
 	}
-	defer r.Destroy()
+	defer r.destroy()
 	if g := m.Current; g != nil && !c.Lose {
 		if lost := g.loses(sets, files); len(lost) > 0 {
 			return Compiled{}, problems, fmt.Errorf("%w: %s", ErrWouldLose, strings.Join(lost, ", "))
@@ -87,11 +87,11 @@ func (m manifest) install(g generation, dir string) error {
 }
 
 // save writes r as a generation that no manifest names yet.
-func save(c Config, r *yara.Rules, dir, inputs string) (generation, error) {
+func save(c Config, r compiledRules, dir, inputs string) (generation, error) {
 	built := time.Now().UTC().Truncate(time.Second)
 	g := generation{
 		Version: built.Format("20060102") + "-" + inputs[:12],
-		Rules:   countRules(r),
+		Rules:   countRules(r.all),
 		Built:   built,
 		Inputs:  inputs,
 	}
@@ -205,7 +205,7 @@ func Check(ctx context.Context, c Config) ([]Problem, error) {
 	if err != nil {
 		return problems, err
 	}
-	r.Destroy()
+	r.destroy()
 	return append(problems, more...), nil
 }
 

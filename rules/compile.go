@@ -344,24 +344,85 @@ func compileOnce(list []*trial) (r *yara.Rules, misfit int, bad *Problem, err er
 	return r, 0, nil, nil
 }
 
+// compiledRules is a set in its two forms: see withoutPrograms.
+type compiledRules struct {
+	all   *yara.Rules
+	plain *yara.Rules // for objects that are no programs; nil: all serves them too
+}
+
+func (r compiledRules) destroy() {
+	r.all.Destroy()
+	if r.plain != nil {
+		r.plain.Destroy()
+	}
+}
+
+// compilePlain makes the second form of the files in list; nil where that would
+// gain nothing, and then kept may say why.
+func compilePlain(list []*trial, all *yara.Rules) (r *yara.Rules, kept *Problem, err error) {
+	var trees []*tree
+	for _, t := range list {
+		if !slices.Contains(trees, t.tree) {
+			trees = append(trees, t.tree)
+		}
+	}
+	without, kept := withoutPrograms(trees)
+	if without == nil {
+		return nil, kept, nil
+	}
+	var plain []*trial
+	for _, t := range list {
+		plain = append(plain, &trial{source: source{without[t.tree], t.path}, set: t.set})
+	}
+	r, _, bad, err := compileOnce(plain)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case bad != nil: // it was not understood: one form will do
+		return nil, nil, nil
+	case !sameRules(all, r):
+		r.Destroy()
+		return nil, nil, nil
+	}
+	return r, nil, nil
+}
+
+// sameRules reports whether two sets have rules of the same names in the same places.
+func sameRules(a, b *yara.Rules) bool {
+	return slices.EqualFunc(a.GetRules(), b.GetRules(), func(x, y yara.Rule) bool {
+		return x.Identifier() == y.Identifier() && x.Namespace() == y.Namespace()
+	})
+}
+
 // compileSets makes one set of rules of all that can serve. The rules that the
 // configuration switches off are switched off in it.
-func compileSets(ctx context.Context, c Config, sets []sourceSet) (r *yara.Rules, files []string, problems []Problem, err error) {
+func compileSets(ctx context.Context, c Config, sets []sourceSet) (r compiledRules, files []string, problems []Problem, err error) {
 	problems = checkConfig(c, sets)
 	var all []*trial
 	for _, s := range sets {
 		good, bad, err := admit(ctx, s)
 		if err != nil {
-			return nil, nil, nil, err
+			return compiledRules{}, nil, nil, err
 		}
 		all = append(all, good...)
 		problems = append(problems, bad...)
 	}
-	r, all, bad, err := compileAll(ctx, all)
-	if err != nil {
-		return nil, nil, nil, err
+	var bad []Problem
+	if r.all, all, bad, err = compileAll(ctx, all); err != nil {
+		return compiledRules{}, nil, nil, err
 	}
-	switchOff(r, c, all)
+	var kept *Problem
+	if r.plain, kept, err = compilePlain(all, r.all); err != nil {
+		r.destroy()
+		return compiledRules{}, nil, nil, err
+	}
+	if kept != nil {
+		problems = append(problems, *kept)
+	}
+	switchOff(r.all, c, all)
+	if r.plain != nil {
+		switchOff(r.plain, c, all)
+	}
 	for _, t := range all {
 		files = append(files, t.name())
 	}

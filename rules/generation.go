@@ -29,40 +29,53 @@ type header struct {
 	Libyara string
 	Ignore  []string
 	Sets    map[string]SetConfig
+	Plain   int `json:",omitempty"` // bytes at the end: the rules for what is no program
 }
 
 // encodeRules gives the content of a file of compiled rules.
-func encodeRules(h header, r *yara.Rules) ([]byte, error) {
-	line, err := json.Marshal(h)
-	if err != nil {
+func encodeRules(h header, r compiledRules) ([]byte, error) {
+	var all, plain bytes.Buffer
+	err := r.all.Write(&all)
+	if r.plain != nil {
+		err = errors.Join(err, r.plain.Write(&plain))
+	}
+	h.Plain = plain.Len()
+	line, jsonErr := json.Marshal(h)
+	if err := errors.Join(err, jsonErr); err != nil {
 		return nil, fmt.Errorf("save compiled rules: %w", err)
 	}
-	b := bytes.NewBuffer(append(line, '\n'))
-	if err := r.Write(b); err != nil {
-		return nil, fmt.Errorf("save compiled rules: %w", err)
-	}
-	return b.Bytes(), nil
+	return slices.Concat(line, []byte("\n"), all.Bytes(), plain.Bytes()), nil
 }
 
 // readRules reads the file that c describes and checks it. libyara gets the very
 // bytes that were checked: it is not safe against others.
-func readRules(c Compiled) (h header, r *yara.Rules, err error) {
+func readRules(c Compiled) (h header, r compiledRules, err error) {
 	data, err := readVerified(c)
 	if err != nil {
-		return h, nil, err
+		return h, r, err
 	}
 	line, compiled, ok := bytes.Cut(data, []byte("\n"))
 	if !ok {
-		return h, nil, fmt.Errorf("compiled rules %s: no header", c.Path)
+		return h, r, fmt.Errorf("compiled rules %s: no header", c.Path)
 	}
 	if err := json.Unmarshal(line, &h); err != nil {
-		return h, nil, fmt.Errorf("compiled rules %s: header: %w", c.Path, err)
+		return h, r, fmt.Errorf("compiled rules %s: header: %w", c.Path, err)
 	}
-	if h.Libyara != LibyaraVersion() {
-		return h, nil, fmt.Errorf("compiled rules %s: made by libyara %s, this is %s", c.Path, h.Libyara, LibyaraVersion())
+	switch {
+	case h.Libyara != LibyaraVersion():
+		return h, r, fmt.Errorf("compiled rules %s: made by libyara %s, this is %s", c.Path, h.Libyara, LibyaraVersion())
+	case h.Plain < 0 || h.Plain > len(compiled):
+		return h, r, fmt.Errorf("compiled rules %s: header: %d bytes of rules", c.Path, h.Plain)
 	}
-	if r, err = yara.ReadRules(bytes.NewReader(compiled)); err != nil {
-		return h, nil, fmt.Errorf("compiled rules %s: %w", c.Path, err)
+	end := len(compiled) - h.Plain
+	if r.all, err = yara.ReadRules(bytes.NewReader(compiled[:end])); err != nil {
+		return h, r, fmt.Errorf("compiled rules %s: %w", c.Path, err)
+	}
+	if h.Plain > 0 {
+		if r.plain, err = yara.ReadRules(bytes.NewReader(compiled[end:])); err != nil {
+			r.all.Destroy()
+			return h, r, fmt.Errorf("compiled rules %s: %w", c.Path, err)
+		}
 	}
 	return h, r, nil
 }

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"path"
@@ -33,24 +34,48 @@ type Match struct {
 
 // Matcher matches objects, one at a time. It is used by one goroutine.
 type Matcher struct {
-	set     *Set
-	scanner *yara.Scanner
-	hits    hits
-	given   [len(variables)]string // values of the external variables
+	set   *Set
+	all   *scanner
+	plain *scanner // for what is no program; all where the set has but one form
+	hits  hits
+}
+
+// scanner is libyara's, for one form of a set.
+type scanner struct {
+	*yara.Scanner
+	given [len(variables)]string // values of the external variables
 }
 
 // NewMatcher makes a matcher. libyara keeps per-scanner memory: Close it.
 func (s *Set) NewMatcher() (*Matcher, error) {
-	scanner, err := yara.NewScanner(s.rules)
+	m := &Matcher{set: s}
+	err := m.open()
 	if err != nil {
+		m.Close()
 		return nil, fmt.Errorf("make a matcher: %w", err)
 	}
-	h, err := newHits(len(s.facts))
-	if err != nil {
-		scanner.Destroy()
-		return nil, fmt.Errorf("make a matcher: %w", err)
+	return m, nil
+}
+
+func (m *Matcher) open() (err error) {
+	if m.all, err = newScanner(m.set.rules.all); err != nil {
+		return err
 	}
-	return &Matcher{set: s, scanner: scanner, hits: h}, nil
+	if m.plain = m.all; m.set.rules.plain != nil {
+		if m.plain, err = newScanner(m.set.rules.plain); err != nil {
+			return err
+		}
+	}
+	m.hits, err = newHits(len(m.set.facts))
+	return err
+}
+
+func newScanner(r *yara.Rules) (*scanner, error) {
+	s, err := yara.NewScanner(r)
+	if err != nil {
+		return nil, err
+	}
+	return &scanner{Scanner: s}, nil
 }
 
 // Match gives every rule that matches o, those that must not cut too. An error
@@ -59,11 +84,15 @@ func (s *Set) NewMatcher() (*Matcher, error) {
 // time; libyara counts whole seconds, so it is rounded up, and one second is
 // the least. It looks at its clock now and then only, so it may overrun.
 func (m *Matcher) Match(o Object, limit time.Duration) ([]Match, error) {
-	if err := m.describe(o); err != nil {
+	s := m.plain
+	if bytes.HasPrefix(o.Data, []byte(programMagic)) {
+		s = m.all
+	}
+	if err := s.describe(o); err != nil {
 		return nil, err
 	}
-	m.scanner.SetTimeout(wholeSeconds(limit))
-	err := scan(m.scanner, o.Data, m.hits)
+	s.SetTimeout(wholeSeconds(limit))
+	err := scan(s.Scanner, o.Data, m.hits)
 	if rule, yes := m.hits.tooMany(); yes && err == nil {
 		err = fmt.Errorf("%w of rule %s", ErrTooManyMatches, m.set.facts[rule].Name)
 	}
@@ -89,18 +118,18 @@ func wholeSeconds(d time.Duration) time.Duration {
 }
 
 // describe sets the external variables that differ from those of the last object.
-func (m *Matcher) describe(o Object) error {
+func (s *scanner) describe(o Object) error {
 	name := variable(o.Name)
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
 	// In the order of variables; owner is never known.
 	for i, v := range [len(variables)]string{name, variable(o.Path), strings.ToLower(path.Ext(name)), strings.ToUpper(variable(o.Type))} {
-		if v == m.given[i] {
+		if v == s.given[i] {
 			continue
 		}
-		if err := m.scanner.DefineVariable(variables[i], v); err != nil {
+		if err := s.DefineVariable(variables[i], v); err != nil {
 			return fmt.Errorf("match: set %s: %w", variables[i], err)
 		}
-		m.given[i] = v
+		s.given[i] = v
 	}
 	return nil
 }
@@ -117,7 +146,11 @@ func variable(s string) string {
 
 // Close frees the matcher. A second Close does nothing.
 func (m *Matcher) Close() {
-	m.scanner.Destroy()
+	for _, s := range []*scanner{m.all, m.plain} {
+		if s != nil {
+			s.Destroy()
+		}
+	}
 	m.hits.free()
 	m.hits = hits{}
 }

@@ -15,7 +15,7 @@ import (
 // Set is a loaded rule set. It serves several matchers.
 type Set struct {
 	version string
-	rules   *yara.Rules
+	rules   compiledRules
 	facts   []fact // by libyara's index of the rule
 	ignored ignoring
 }
@@ -49,39 +49,48 @@ func load(c Compiled, silenced []string) (*Set, error) {
 // Compile builds a set in memory from YARA sources in one namespace: for tests.
 // There is nothing to include, and scores count as in the set "local".
 func Compile(sources ...string) (*Set, error) {
-	c, err := newCompiler()
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
 	sum := sha256.New()
+	var list []*trial
 	for i, text := range sources {
 		t := newTree("")
 		name := fmt.Sprintf("source %d", i+1)
 		t.files[name] = text
-		if bad, _ := c.add(source{t, name}, localSet); bad != nil {
-			return nil, fmt.Errorf("compile: %s:%d: %s", bad.File, bad.Line, bad.Message)
-		}
+		list = append(list, &trial{source: source{t, name}, set: localSet})
 		writeField(sum, text)
 	}
-	r, err := c.GetRules()
+	all, _, bad, err := compileOnce(list)
+	if bad != nil {
+		return nil, fmt.Errorf("compile: %s:%d: %s", bad.File, bad.Line, bad.Message)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	return newSet(r, hex.EncodeToString(sum.Sum(nil))[:12], nil, newIgnoring()), nil
+	plain, _, err := compilePlain(list, all)
+	if err != nil {
+		all.Destroy()
+		return nil, fmt.Errorf("compile: %w", err)
+	}
+	return newSet(compiledRules{all, plain}, hex.EncodeToString(sum.Sum(nil))[:12], nil, newIgnoring()), nil
 }
 
 // newSet takes stock of r, which it owns from then on.
-func newSet(r *yara.Rules, version string, sets map[string]SetConfig, ig ignoring) *Set {
+func newSet(r compiledRules, version string, sets map[string]SetConfig, ig ignoring) *Set {
 	s := &Set{version: version, rules: r, ignored: ig}
-	rules := r.GetRules()
+	rules := r.all.GetRules()
+	var plain []yara.Rule
+	if r.plain != nil {
+		plain = r.plain.GetRules()
+	}
 	for i := range rules {
 		f := newFact(&rules[i], sets)
 		// A private rule is no detection; switching it off would change others.
 		if !f.private && ig.rule(f.Set, f.Name) {
 			rules[i].Disable()
+			if plain != nil {
+				plain[i].Disable()
+			}
 		}
-		f.Disabled = disabled(r, i)
+		f.Disabled = disabled(r.all, i)
 		s.facts = append(s.facts, f)
 	}
 	return s
@@ -191,4 +200,4 @@ func (s *Set) Infos() []Info {
 func (s *Set) Ignored(sum [32]byte) bool { return s.ignored.digests[sum] }
 
 // Close frees what libyara holds. All matchers must be closed before.
-func (s *Set) Close() { s.rules.Destroy() }
+func (s *Set) Close() { s.rules.destroy() }

@@ -280,7 +280,7 @@ func inputs(c Config, sets []sourceSet) (string, error) {
 		return "", fmt.Errorf("digest of the rules: %w", err)
 	}
 	h := sha256.New()
-	writeField(h, "kiyome rules 1", LibyaraVersion(), string(config))
+	writeField(h, "kiyome rules 2", LibyaraVersion(), string(config))
 	for _, s := range sets {
 		writeField(h, s.name)
 		for i, src := range s.sources {

@@ -342,27 +342,34 @@ func (b *bench) rows8and9() {
 	if err != nil || len(files) == 0 {
 		b.t.Fatalf("nothing dumped: %v", err)
 	}
-	var raw time.Duration
-	for _, f := range files {
-		msg, err := os.ReadFile(f)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		objects := objectsOf(msg)
+	var raw, inside time.Duration // libyara with all rules, and as we use it
+	match := func(objects []rules.Object) time.Duration {
 		began := cpuTime()
 		for _, o := range objects {
 			if _, err := m.Match(o, time.Minute); err != nil {
 				b.t.Fatal(err)
 			}
 		}
-		raw += cpuTime() - began
+		return cpuTime() - began
 	}
-	perMessage := raw.Seconds() * 1000 / float64(len(files))
+	for _, f := range files {
+		msg, err := os.ReadFile(f)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		objects := objectsOf(msg)
+		inside += match(objects)
+		for i := range objects { // only programs are matched with all rules
+			objects[i].Data = append([]byte("MZ"), objects[i].Data...)
+		}
+		raw += match(objects)
+	}
+	perMessage, own := raw.Seconds()*1000/float64(len(files)), inside.Seconds()*1000/float64(len(files))
 	var r ratio
 	for range rounds {
-		r.add(b.ours("u%d@load.test", "-mix", "mail", "-sessions", "8", "-messages", "60").Proc.CPU-perMessage, perMessage)
+		r.add(b.ours("u%d@load.test", "-mix", "mail", "-sessions", "8", "-messages", "60").Proc.CPU-own, perMessage)
 	}
-	b.row("8", fmt.Sprintf("CPU outside libyara, mail mix, against libyara alone (%.2f ms a message)", perMessage), "≤ 0.55", "%v", r)
+	b.row("8", fmt.Sprintf("CPU outside libyara, mail mix, against libyara alone (%.2f ms a message; %.2f as it is used)", perMessage, own), "≤ 0.55", "%v", r)
 
 	const ordinary = "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n" +
 		"--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>hello</p>\r\n--b--\r\n"
