@@ -2,6 +2,8 @@ package unpack
 
 import (
 	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"iter"
 	"slices"
 )
@@ -41,12 +43,18 @@ var behindMagics = []struct {
 }{
 	{gzipMagic, isWrittenGzip},
 	{"BZh", isBzip2},
-	{xzMagic, func(data []byte) bool { return len(data) > xzHeaderSize && data[6] == 0 && data[7] <= 15 }},
+	{xzMagic, isSoundXZ},
 	{zstdMagic, func(data []byte) bool { return len(data) > 8 && data[4]&0x08 == 0 }}, // a reserved bit: RFC 8878, section 3.1.1.1.1
 	{lzipMagic, func(data []byte) bool { return lzipMatch(data) && data[4] == 1 && data[6] == 0 }},
 	{lz4Magic, lz4Match},
 	{arMagic, arMatch},
 	{rpmMagic, rpmMatch},
+}
+
+// isSoundXZ reports whether a stream's header is what its checksum says: programs
+// that unpack xz have its first bytes in their code.
+func isSoundXZ(data []byte) bool {
+	return len(data) > xzHeaderSize && crc32.ChecksumIEEE(data[6:8]) == binary.LittleEndian.Uint32(data[8:])
 }
 
 // startBehind gives the offset of the first file behind other bytes, 0 where there

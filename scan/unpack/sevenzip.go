@@ -131,6 +131,7 @@ func (a *szArchive) read(start szStart) {
 	if crc32.ChecksumIEEE(header) != start.crc {
 		a.damaged("wrong checksum of its header")
 	}
+	packed := header[0] != szHeader // then it is among the packed bytes itself
 	header, err := a.unpackedHeader(header)
 	if err != nil {
 		a.emit(member{}, err)
@@ -144,7 +145,7 @@ func (a *szArchive) read(start szStart) {
 	switch {
 	case p.err != nil:
 		a.emit(member{}, p.err)
-	case len(streams.folders) == 0 && start.offset > 0:
+	case len(streams.folders) == 0 && start.offset > 0 && !packed:
 		a.damaged("bytes that its header says nothing of")
 	}
 	a.members(&streams, files)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +101,14 @@ func TestSevenZip(t *testing.T) {
 				t.Errorf("objects %q, unchecked %q\nwant    %q, unchecked %q", objects, unchecked, tt.objects, tt.unchecked)
 			}
 		})
+	}
+	// 30 files and a folder, by 7z 26.02: the packed header is all there is.
+	empty, err := os.ReadFile("testdata/7z-empty-files.7z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if objects, unchecked := ranTold(t, empty); !strings.Contains(objects, "empty-file-number-30.txt") || unchecked != "" {
+		t.Errorf("empty files: objects %q, unchecked %q", objects, unchecked)
 	}
 	objects, unchecked := ranTold(t, damage(solid, 80))
 	if !strings.HasPrefix(objects, "empty.txt") || !strings.Contains(unchecked, "7z: 請求書.txt: damaged") {
