@@ -38,6 +38,7 @@ type Verdict struct {
 	More      int          `json:"more,omitempty"` // findings beyond those listed: there are MaxFindings at the most
 	Unchecked []Unchecked  `json:"unchecked,omitempty"`
 	Cut       []mime.Range `json:"cut,omitempty"`    // ascending, disjoint; only when Cleaned
+	Notice    *Notice      `json:"notice,omitempty"` // how a notice is added to what the cut leaves; only when Cleaned, and nil when that cannot be
 	Why       string       `json:"why,omitempty"`    // why nothing could be cut, when ReportOnly
 	Noted     []Finding    `json:"noted,omitempty"`  // matches of rules that never cut: for the log
 	Odd       []string     `json:"odd,omitempty"`    // what mail programs may read differently
@@ -47,6 +48,27 @@ type Verdict struct {
 	Bytes     int64        `json:"bytes"`            // their bytes
 	Tree      []Node       `json:"tree,omitempty"`   // the message and all that was read of it, for people; only of a Job with File: MaxNodes at the most
 }
+
+// Notice says how a text part is added to the message that Verdict.Cut leaves, so
+// that mail programs show it. Nothing else of the message changes; where it was no
+// multipart/mixed, it becomes the first part of one, and its Content- fields move
+// into that part. It was proved as the cut was.
+type Notice struct {
+	Cut    []mime.Range `json:"cut"`    // Verdict.Cut and the header fields that move: ascending, disjoint
+	Insert []Insert     `json:"insert"` // ascending by At; Part is set in exactly one
+}
+
+// Insert is text that goes in before the byte At of the original message, which
+// is in no cut range. There are MaxInsert bytes of it at the most in a Notice.
+type Insert struct {
+	At   int    `json:"at"`             // in bytes of the message as it came; its length stands for its end
+	Text string `json:"text,omitempty"` // header fields and delimiter lines
+	Part bool   `json:"part,omitempty"` // the notice itself, as an entity with CRLF line ends, follows Text
+	Rest string `json:"rest,omitempty"` // what follows the notice
+}
+
+// MaxInsert bounds the text that a Notice inserts, in bytes.
+const MaxInsert = 256 << 10
 
 // Finding is one detected object.
 type Finding struct {
