@@ -164,4 +164,5 @@ func (s *scanner) decide(p *pass, v *Verdict) {
 		return
 	}
 	v.Outcome, v.Cut, v.Signed, v.Why = Cleaned, c.ranges, c.signed, ""
+	v.Notice = s.notice(p, c)
 }

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"math"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -194,6 +197,90 @@ func Keep(size int64, cut []mime.Range) []mime.Range {
 		keep = append(keep, mime.Range{Start: at, End: int(size)})
 	}
 	return keep
+}
+
+// Piece is a run of the message that a Notice makes: one of its fields is set.
+type Piece struct {
+	Keep   mime.Range // bytes of the original
+	Text   string     // bytes as they stand here
+	Notice bool       // the notice as NoticePart gives it
+}
+
+// Pieces yields what the message of size bytes becomes, from its beginning to its
+// end. The plan is to be as Notice says; of one that is not, nothing that was to be cut
+// is ever left in.
+func (n *Notice) Pieces(size int64) iter.Seq[Piece] {
+	return func(yield func(Piece) bool) {
+		inserts := n.Insert
+		until := func(end int) bool {
+			for len(inserts) > 0 && inserts[0].At <= end {
+				if !inserts[0].pieces(yield) {
+					return false
+				}
+				inserts = inserts[1:]
+			}
+			return true
+		}
+		for _, k := range Keep(size, n.Cut) {
+			for len(inserts) > 0 && inserts[0].At < k.End {
+				at := max(inserts[0].At, k.Start)
+				if at > k.Start && !yield(Piece{Keep: mime.Range{Start: k.Start, End: at}}) || !until(at) {
+					return
+				}
+				k.Start = at
+			}
+			if !yield(Piece{Keep: k}) {
+				return
+			}
+		}
+		until(math.MaxInt)
+	}
+}
+
+// pieces yields what is inserted. It reports whether to go on.
+func (in Insert) pieces(yield func(Piece) bool) bool {
+	for _, p := range []Piece{{Text: in.Text}, {Notice: in.Part}, {Text: in.Rest}} {
+		if p != (Piece{}) && !yield(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// WriteNotice writes the message that n makes, with part as the notice; to a file, its
+// own bytes within the kernel.
+func (m *Message) WriteNotice(w io.Writer, n *Notice, part []byte) error {
+	for p := range n.Pieces(m.size) {
+		var err error
+		switch {
+		case p.Notice:
+			_, err = w.Write(part)
+		case p.Text != "":
+			_, err = io.WriteString(w, p.Text)
+		default:
+			err = m.WriteRange(w, int64(p.Keep.Start), int64(p.Keep.End))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reader reads the message that n makes of raw, with part as the notice.
+func (n *Notice) reader(raw, part []byte) io.Reader {
+	var readers []io.Reader
+	for p := range n.Pieces(int64(len(raw))) {
+		switch {
+		case p.Notice:
+			readers = append(readers, bytes.NewReader(part))
+		case p.Text != "":
+			readers = append(readers, strings.NewReader(p.Text))
+		default:
+			readers = append(readers, bytes.NewReader(raw[p.Keep.Start:p.Keep.End]))
+		}
+	}
+	return io.MultiReader(readers...)
 }
 
 // sendfile copies n bytes of src from off to the end of dst.

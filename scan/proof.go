@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 
 	"kiyome/scan/mime"
 )
@@ -28,6 +27,12 @@ func (s *scanner) prove(p *pass, c *cut) (why string) {
 	if place := d.find(p.msg.Root, m.Root); place != "" {
 		return "without what was found, the rest reads differently: " + place
 	}
+	return s.isClean(p, m)
+}
+
+// isClean looks at a message that is to be delivered in place of that of p. It returns
+// why that cannot be, or "".
+func (s *scanner) isClean(p *pass, m *mime.Message) (why string) {
 	again := s.newPass(nil)
 	again.message(m)
 	switch {
@@ -70,14 +75,27 @@ type difference struct {
 // find gives the first place where the trees differ in more than what was cut,
 // or "".
 func (d difference) find(a, b *mime.Part) string {
-	here := func(what string) string { return strings.TrimSpace(what + " of part " + a.ID) }
+	if !bytes.Equal(d.before.Raw[a.Header.Start:a.Header.End], d.after.Raw[b.Header.Start:b.Header.End]) {
+		return "the header" + ofPart(a)
+	}
+	return d.inside(a, b)
+}
+
+// ofPart names a part, but for the message itself.
+func ofPart(p *mime.Part) string {
+	if p.ID == "" {
+		return ""
+	}
+	return " of part " + p.ID
+}
+
+// inside is find for parts whose headers are alike.
+func (d difference) inside(a, b *mime.Part) string {
 	switch {
 	case a.Type != b.Type:
-		return here("the type")
-	case !bytes.Equal(d.before.Raw[a.Header.Start:a.Header.End], d.after.Raw[b.Header.Start:b.Header.End]):
-		return here("the header")
+		return "the type" + ofPart(a)
 	case (a.Message == nil) != (b.Message == nil):
-		return here("the attached message")
+		return "the attached message" + ofPart(a)
 	case a.Message != nil:
 		return d.find(a.Message, b.Message)
 	case len(a.Children) == 0 && len(b.Children) == 0:
@@ -89,7 +107,7 @@ func (d difference) find(a, b *mime.Part) string {
 			continue
 		}
 		if len(kept) == 0 {
-			return here("the number of parts")
+			return "the number of parts" + ofPart(a)
 		}
 		if place := d.find(child, kept[0]); place != "" {
 			return place
@@ -97,7 +115,7 @@ func (d difference) find(a, b *mime.Part) string {
 		kept = kept[1:]
 	}
 	if len(kept) > 0 {
-		return here("the number of parts")
+		return "the number of parts" + ofPart(a)
 	}
 	return d.extras(a, b)
 }

@@ -50,24 +50,27 @@ type Verdict struct {
 }
 
 // Notice says how a text part is added to the message that Verdict.Cut leaves, so
-// that mail programs show it. Nothing else of the message changes; where it was no
-// multipart/mixed, it becomes the first part of one, and its Content- fields move
-// into that part. It was proved as the cut was.
+// that mail programs show it. To a multipart/mixed it is added as its last part; any
+// other message becomes the first part of one, its Content- fields move into that
+// part, and the notice is the second. Nothing else of the message changes. It was
+// proved as the cut was, with a part that NoticePart made. Pieces gives the message that
+// comes of it.
 type Notice struct {
-	Cut    []mime.Range `json:"cut"`    // Verdict.Cut and the header fields that move: ascending, disjoint
-	Insert []Insert     `json:"insert"` // ascending by At; Part is set in exactly one
+	Cut    []mime.Range `json:"cut"`    // the header fields that move, then Verdict.Cut: ascending, disjoint
+	Insert []Insert     `json:"insert"` // ascending by At, at most two; Part is set in exactly one
 }
 
 // Insert is text that goes in before the byte At of the original message, which
-// is in no cut range. There are MaxInsert bytes of it at the most in a Notice.
+// is in no cut range. It has the line ends of the message's header, CRLF or LF. There
+// are MaxInsert bytes of it at the most in a Notice.
 type Insert struct {
 	At   int    `json:"at"`             // in bytes of the message as it came; its length stands for its end
 	Text string `json:"text,omitempty"` // header fields and delimiter lines
-	Part bool   `json:"part,omitempty"` // the notice itself, as an entity with CRLF line ends, follows Text
-	Rest string `json:"rest,omitempty"` // what follows the notice
+	Part bool   `json:"part,omitempty"` // the notice itself, as NoticePart gives it, follows Text
+	Rest string `json:"rest,omitempty"` // the delimiter line that follows the notice
 }
 
-// MaxInsert bounds the text that a Notice inserts, in bytes.
+// MaxInsert bounds the text that a Notice inserts, in bytes, without the notice itself.
 const MaxInsert = 256 << 10
 
 // Finding is one detected object.

@@ -30,6 +30,9 @@ type stand struct {
 }
 
 func (s *stand) Match(o rules.Object, _ time.Duration) ([]rules.Match, error) {
+	if string(o.Data) == strings.ReplaceAll(sampleNotice, "\n", "\r\n") {
+		return nil, nil // not of the message
+	}
 	s.seen = append(s.seen, o.Name)
 	return s.answer(o)
 }

@@ -96,6 +96,7 @@ type Part struct {
 	contentID  string   // without its angle brackets
 	others     []int    // where the body starts for programs that read the header differently
 	loose      []Block  // uuencoded files of which the end is uncertain
+	seam       *Seam    // of a multipart: where a part can be added
 	strict     bool     // every program reads the body in the encoding that its header names
 	wholes     []*Part  // the body, as a whole, for programs that see no parts in it: Extra, without a Cut
 }

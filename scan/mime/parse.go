@@ -222,6 +222,7 @@ func (p *parser) multipart(part *Part, h *header, boundaries []string) delimiter
 	}
 	part.Children, part.Extras = children, extras
 	p.keepJoints(part, joints)
+	p.setSeam(part, h, joints)
 	p.countTrees(joints)
 	return d
 }

@@ -1,8 +1,10 @@
-// Package report writes the mail that tells a recipient what was removed, in
-// Japanese or English, from templates that an operator can replace.
+// Package report writes what tells a recipient what was removed, in Japanese or
+// English, from templates that an operator can replace: the report, which is a mail of
+// its own, and the notice, which goes with a mail that somebody is sent.
 //
-// A report never carries infected content, and nothing in it comes from the
-// message but names, which are made harmless first.
+// Neither carries infected content. Nothing in their texts comes from the message but
+// names, which are made harmless first; a mail that a notice replaces keeps the
+// fields of its header that say whose it is.
 package report
 
 import (
@@ -30,10 +32,10 @@ type Options struct {
 	Hostname  string         // right-hand side of the Message-ID
 	Language  string         // of recipients that have none: "ja" or "en"; "" is "ja"
 	Timezone  *time.Location // of the dates that are shown; nil is UTC
-	Templates string         // folder with report.ja.txt and report.en.txt; "" or a missing file: the built-in ones
+	Templates string         // folder with report.ja.txt, report.en.txt, notice.ja.txt and notice.en.txt; "" or a missing file: the built-in ones
 }
 
-// Writer writes reports. It is safe for concurrent use.
+// Writer writes reports and notices. It is safe for concurrent use.
 type Writer struct {
 	from     string // the field, encoded
 	provider string
@@ -43,7 +45,7 @@ type Writer struct {
 	texts    texts
 }
 
-// New reads and checks the templates: reports of made-up messages are written
+// New reads and checks the templates: reports and notices of made-up messages are written
 // with each, so that a bad one is found now and not when malware comes. The
 // error of a bad template names its file and line.
 func New(o Options) (*Writer, error) {
@@ -79,7 +81,7 @@ func New(o Options) (*Writer, error) {
 	return w, nil
 }
 
-// Mail is what a report says of the message besides the verdict.
+// Mail is what a report or a notice says of the message besides the verdict.
 type Mail struct {
 	Recipient string    // envelope recipient
 	Sender    string    // envelope sender; "" is the null sender
@@ -97,7 +99,7 @@ func (w *Writer) Report(m Mail, v *scan.Verdict) ([]byte, error) {
 	if known(m.Language) {
 		language = m.Language
 	}
-	subject, body, err := w.texts.write(language, w.facts(m, v))
+	subject, body, err := w.texts.report(language, w.facts(m, v))
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}

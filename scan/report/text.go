@@ -23,10 +23,14 @@ var languages = []string{"ja", "en"}
 
 func known(language string) bool { return slices.Contains(languages, language) }
 
-// texts are the templates by language.
+// kinds lists what there are templates of. A report begins with its subject, a notice
+// has none.
+var kinds = []string{"report", "notice"}
+
+// texts are the templates, by kind and language: "report.ja".
 type texts map[string]*template.Template
 
-// findingsMax is the number of findings that a report lists; the rest it counts.
+// findingsMax is the number of findings that a report or a notice lists; the rest it counts.
 const findingsMax = 100
 
 // dateFormat is how a report shows when something was found.
@@ -57,32 +61,41 @@ type fact struct {
 // readTexts reads the templates of folder, and the built-in ones for those that are not there.
 func readTexts(folder string) (texts, error) {
 	all := make(texts)
-	for _, language := range languages {
-		name := "report." + language + ".txt"
-		source, err := builtin.ReadFile("texts/" + name)
-		if err != nil {
-			return nil, err
-		}
-		if folder != "" {
-			path := filepath.Join(folder, name)
-			switch own, err := os.ReadFile(path); {
-			case err == nil:
-				source, name = own, path
-			case !errors.Is(err, fs.ErrNotExist):
+	for _, kind := range kinds {
+		for _, language := range languages {
+			t, err := readText(folder, kind+"."+language+".txt")
+			if err != nil {
 				return nil, err
 			}
-		}
-		if all[language], err = template.New(name).Parse(lines(string(source))); err != nil {
-			return nil, err
+			all[kind+"."+language] = t
 		}
 	}
 	return all, nil
 }
 
-// write gives subject and body in one language.
-func (t texts) write(language string, f facts) (subject, body string, err error) {
+// readText reads one template.
+func readText(folder, name string) (*template.Template, error) {
+	source, err := builtin.ReadFile("texts/" + name)
+	if err != nil {
+		return nil, err
+	}
+	if folder != "" {
+		path := filepath.Join(folder, name)
+		switch own, err := os.ReadFile(path); {
+		case err == nil:
+			source, name = own, path
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
+	}
+	return template.New(name).Parse(lines(string(source)))
+}
+
+// report gives subject and body in one language.
+func (t texts) report(language string, f facts) (subject, body string, err error) {
 	var b strings.Builder
-	if err := t[language].Execute(&b, f); err != nil {
+	own := t["report."+language]
+	if err := own.Execute(&b, f); err != nil {
 		return "", "", err
 	}
 	head, body, _ := strings.Cut(lines(b.String()), "\n\n")
@@ -90,11 +103,29 @@ func (t texts) write(language string, f facts) (subject, body string, err error)
 	subject, body = harmless(subject), strings.TrimSpace(body)
 	switch {
 	case !ok || subject == "" || strings.Contains(strings.TrimSpace(head), "\n"):
-		return "", "", fmt.Errorf("template %s:1: it must begin with one line \"Subject: …\" and an empty line", t[language].Name())
+		return "", "", fmt.Errorf("template %s:1: it must begin with one line \"Subject: …\" and an empty line", own.Name())
 	case body == "":
-		return "", "", fmt.Errorf("template %s: no body", t[language].Name())
+		return "", "", fmt.Errorf("template %s: no body", own.Name())
 	}
 	return subject, body + "\n", nil
+}
+
+// notice gives the text in all languages: nobody knows that of a recipient elsewhere.
+func (t texts) notice(f facts) (string, error) {
+	var all []string
+	for _, language := range languages {
+		var b strings.Builder
+		own := t["notice."+language]
+		if err := own.Execute(&b, f); err != nil {
+			return "", err
+		}
+		text := strings.TrimSpace(lines(b.String()))
+		if text == "" {
+			return "", fmt.Errorf("template %s: no text", own.Name())
+		}
+		all = append(all, text+"\n")
+	}
+	return strings.Join(all, "\n\n"), nil
 }
 
 // lines gives a text LF line ends and no byte order mark.
@@ -165,7 +196,7 @@ func policy(reason string) string {
 	return "error"
 }
 
-// prove writes reports of made-up messages that between them reach every branch.
+// prove writes reports and notices of made-up messages that between them reach every branch.
 func (w *Writer) prove() error {
 	m := Mail{Recipient: "user@example.jp", Sender: "sender@example.com", Detected: time.Unix(0, 0)}
 	infected := []scan.Finding{
@@ -185,7 +216,10 @@ func (w *Writer) prove() error {
 			for _, v := range []scan.Verdict{{Outcome: scan.Cleaned, Signed: true}, {Outcome: scan.Cleaned}, {Outcome: scan.ReportOnly}} {
 				v.Findings = findings
 				for _, m.Sender = range []string{"", "sender@example.com"} {
-					if _, _, err := w.texts.write(language, w.facts(m, &v)); err != nil {
+					f := w.facts(m, &v)
+					_, _, reported := w.texts.report(language, f)
+					_, noticed := w.texts.notice(f)
+					if err := errors.Join(reported, noticed); err != nil {
 						return err
 					}
 				}

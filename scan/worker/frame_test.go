@@ -112,6 +112,64 @@ func TestVerdictsAreNotBelievedBlindly(t *testing.T) {
 	}
 }
 
+func TestPlansForNoticesAreNotBelievedBlindly(t *testing.T) {
+	part := func(at int) scan.Insert { return scan.Insert{At: at, Part: true} }
+	header := scan.Insert{At: 9, Text: "MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n\tboundary=b\r\n\r\n--b\r\ncontent-TYPE: a/b;\n c\r\n"}
+	set := func(inserts ...scan.Insert) func(*scan.Verdict) {
+		return func(v *scan.Verdict) { v.Notice.Insert = inserts }
+	}
+	cuts := func(ranges ...mime.Range) func(*scan.Verdict) {
+		return func(v *scan.Verdict) { v.Notice.Cut = ranges }
+	}
+	bad := func(text string) func(*scan.Verdict) {
+		return func(v *scan.Verdict) { v.Notice.Insert[0].Text = text }
+	}
+	moved, cut := mime.Range{Start: 2, End: 8}, mime.Range{Start: 20, End: 30}
+	for _, tt := range []struct {
+		name   string
+		change func(*scan.Verdict)
+		ok     bool
+	}{
+		{"as it should be", func(*scan.Verdict) {}, true},
+		{"none", func(v *scan.Verdict) { v.Notice = nil }, true},
+		{"nothing moves", func(v *scan.Verdict) { v.Notice = &scan.Notice{Cut: v.Cut, Insert: []scan.Insert{part(30)}} }, true},
+		{"before a cut", set(part(19)), true},
+		{"at the end of a cut", set(part(30)), true},
+		{"at the end", set(part(100)), true},
+		{"as much text as may be", bad(strings.Repeat("--b\n", scan.MaxInsert/4-4)), true},
+		{"more", bad(strings.Repeat("--b\n", scan.MaxInsert/4)), false},
+		{"report only", func(v *scan.Verdict) { v.Outcome, v.Cut = scan.ReportOnly, nil }, false},
+		{"the cut is left out", cuts(moved), false},
+		{"another cut", cuts(moved, mime.Range{Start: 20, End: 29}), false},
+		{"less than the cut", cuts(), false},
+		{"cuts that overlap", cuts(moved, mime.Range{Start: 3, End: 9}, cut), false},
+		{"a cut before the start", cuts(mime.Range{Start: -1, End: 1}, cut), false},
+		{"cuts out of order", cuts(mime.Range{Start: 40, End: 50}, cut), false},
+		{"no notice", set(header), false},
+		{"nothing at all", set(), false},
+		{"two notices", set(part(30), part(31)), false},
+		{"past the end", set(part(101)), false},
+		{"before the start", set(part(-1)), false},
+		{"at the start of a cut", set(part(20)), false},
+		{"in a cut", set(part(29)), false},
+		{"out of order", set(part(40), header), false},
+		{"another field", bad("Bcc: a@example.com\r\n"), false},
+		{"a text", bad("--b\r\n\r\nHello.\r\n"), false},
+		{"not to the end of a line", bad("--b"), false},
+		{"a text behind it", func(v *scan.Verdict) { v.Notice.Insert[1].Rest = "Hello.\r\n" }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := &scan.Verdict{Outcome: scan.Cleaned, Findings: []scan.Finding{eicar}, Cut: []mime.Range{cut}, Notice: &scan.Notice{
+				Cut: []mime.Range{moved, cut}, Insert: []scan.Insert{header, {At: 100, Text: "\r\n--b\r\n", Part: true, Rest: "--b--\r\n"}},
+			}}
+			tt.change(v)
+			if err := check(v, 100, []scan.Finding{eicar}); (err == nil) != tt.ok {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func TestNothingInAVerdictIsBelievedBlindly(t *testing.T) {
 	long := strings.Repeat("x", maxName+1)
 	finding := func(change func(*scan.Finding)) func(*scan.Verdict) {
