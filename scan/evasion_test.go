@@ -73,7 +73,8 @@ func told(v *Verdict) string {
 	return " (" + v.Unchecked[0].Reason + ")"
 }
 
-// provedAgain scans what is left of a message that was cut, as if it had just come.
+// provedAgain scans what is left of a message that was cut, as if it had just come, and
+// the same with a notice.
 func provedAgain(t *testing.T, e *Engine, name string, raw []byte, v *Verdict) {
 	t.Helper()
 	var rest []byte
@@ -82,6 +83,9 @@ func provedAgain(t *testing.T, e *Engine, name string, raw []byte, v *Verdict) {
 	}
 	if again := run(t, e, rest); again.Outcome != Clean || len(again.Findings) > 0 {
 		t.Errorf("%s: what is left is %s", name, describe(rest, again))
+	}
+	if v.Notice != nil {
+		checkNotice(t, e, raw, v)
 	}
 }
 

@@ -39,20 +39,7 @@ func FuzzCut(f *testing.F) {
 	f.Add([]byte(mail(multipart("mixed", "b", text("a\r\nbegin 644 x\r\n`\r\nend\r\nb"), attached(mail(multipart("mixed", "c", text("a"), attach("b", "c"))))))), []byte{0xff})
 	f.Fuzz(func(t *testing.T, raw, pick []byte) {
 		m := mime.Parse(raw, mime.Limits{})
-		var hits []spot
-		i := 0
-		for leaf := range m.Leaves() {
-			for r := range m.Readings(leaf) {
-				at := spot{part: leaf}
-				if r.Block != nil {
-					at.block = *r.Block
-				}
-				if i/8 < len(pick) && pick[i/8]>>(i%8)&1 == 1 {
-					hits = append(hits, at)
-				}
-				i++
-			}
-		}
+		hits := picked(m, pick)
 		if len(hits) == 0 {
 			return
 		}
@@ -67,6 +54,22 @@ func FuzzCut(f *testing.F) {
 			}
 		}
 	})
+}
+
+// picked gives the spots of those readings that pick says, bit by bit.
+func picked(m *mime.Message, pick []byte) (hits []spot) {
+	i := 0
+	for leaf, r := range readings(m) {
+		at := spot{part: leaf}
+		if r.Block != nil {
+			at.block = *r.Block
+		}
+		if i/8 < len(pick) && pick[i/8]>>(i%8)&1 == 1 {
+			hits = append(hits, at)
+		}
+		i++
+	}
+	return hits
 }
 
 // covers reports whether a cut takes all of what is at a spot.

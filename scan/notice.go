@@ -257,17 +257,15 @@ func (d difference) findNotice(n *Notice, part []byte) string {
 		less.Children = b.Children[:last]
 		return d.find(a, &less)
 	}
-	first := b.Children[0]
-	moved := n.Cut[:len(n.Cut)-len(d.cut.ranges)]
+	first, emptyLine := b.Children[0], mime.Range{Start: n.Insert[0].At, End: a.Header.End}
+	if last != 1 || len(b.Extras) > 0 || b.Type != "multipart/mixed" || emptyLine.Start > emptyLine.End {
+		return "what is around the notice"
+	}
 	var header []byte
-	for _, f := range moved {
+	for _, f := range append(n.Cut[:len(n.Cut)-len(d.cut.ranges):len(n.Cut)-len(d.cut.ranges)], emptyLine) {
 		header = append(header, d.before.Raw[f.Start:f.End]...)
 	}
-	header = append(header, d.before.Raw[n.Insert[0].At:a.Header.End]...)
-	switch {
-	case last != 1 || len(b.Extras) > 0 || b.Type != "multipart/mixed":
-		return "what is around the notice"
-	case !bytes.Equal(header, d.after.Raw[first.Header.Start:first.Header.End]):
+	if !bytes.Equal(header, d.after.Raw[first.Header.Start:first.Header.End]) {
 		return "the header that moved"
 	}
 	return d.inside(a, first)
