@@ -104,6 +104,13 @@ func noticeCases() []noticeCase {
 		{"mixed, never closed, no line end at the end", mail(strings.TrimSuffix(unclosed, "\r\n\r\n")), whereMixed},
 		{"mixed, never closed, the last part is open", mail(strings.TrimSuffix(multipart("mixed", "b", hello, bad, strings.TrimSuffix(multipart("mixed", "c", good), "--c--\r\n")), "--b--\r\n")), whereMixed},
 
+		{"mixed, a blank in the boundary", mail(multipart("mixed", "b b", hello, bad)), wrapped},
+		{"mixed, a boundary with no quotes that it needs", mail(entity(strings.ReplaceAll(body(mixed), "--b", "--=b"), "Content-Type: multipart/mixed; boundary==b")), wrapped},
+		{"mixed, a boundary in single quotes", mail(entity(strings.ReplaceAll(body(mixed), "--b", "--'b'"), "Content-Type: multipart/mixed; boundary='b'")), wrapped},
+		{"mixed, a boundary in pieces", mail(entity(body(mixed), "Content-Type: multipart/mixed; boundary*=us-ascii''b")), wrapped},
+		{"mixed, a comment", mail(entity(body(mixed), "Content-Type: multipart/mixed (b); boundary=b")), wrapped},
+		{"mixed, a long field", mail(entity(body(mixed), "Content-Type: multipart/mixed; boundary=b; x="+strings.Repeat("x", 1000))), wrapped},
+		{"mixed, a part with no empty line", mail(multipart("mixed", "b", hello, bad, "X-A: b")), wrapped},
 		{"mixed in an encoding", mail("Content-Transfer-Encoding: base64\r\n" + mixed), wrapped},
 		{"mixed, parts behind its end", mail(mixed + "--b\r\n" + good + "\r\n--b--\r\n"), wrapped},
 		{"mixed, closed twice", mail(mixed + "--b--\r\n"), wrapped},
@@ -137,6 +144,7 @@ func noticeCases() []noticeCase {
 		{"a carriage return in the header", "X-A: a\rX-B: b\r\n" + mail(mixed), nowhere},
 		{"a line feed among CRLF in the header", "X-A: a\n" + mail(mixed), nowhere},
 		{"a line without a name in the header", "X-A: a\r\njunk\r\n" + mail(mixed), nowhere},
+		{"a blank before the colon", "X-A : a\r\n" + mail(mixed), nowhere},
 		{"an mbox line", "From a@example.com Mon Mar 10 15:20:29 2008\r\n" + mail(mixed), nowhere},
 		{"a byte order mark", "\ufeff" + mail(mixed), nowhere},
 		{"a folded line of blanks", strings.Replace(mail(mixed), "Subject: test\r\n", "Subject: test\r\n \t\r\n a\r\n", 1), nowhere},
@@ -220,7 +228,9 @@ func shownLeaves(t testing.TB, raw []byte) (all []shown) {
 					t.Fatal(err)
 				}
 			}
-			s.text += fmt.Sprintf("%s: %q\n", r.How, data)
+			if len(data) > 0 {
+				s.text += fmt.Sprintf("%s: %q\n", r.How, data)
+			}
 		}
 		all = append(all, s)
 	}

@@ -2,6 +2,7 @@ package mime
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -40,7 +41,7 @@ func (m *Message) Fields(p *Part) (fields []Field, eol string, sure bool) {
 			fields[len(fields)-1].End = p.Header.Start + next
 		default:
 			name, colon := fieldName(text)
-			if colon < 0 {
+			if colon != len(name) { // none, or blanks before it
 				return nil, "", false
 			}
 			fields = append(fields, Field{Range{p.Header.Start + at, p.Header.Start + next}, string(name)})
@@ -61,14 +62,40 @@ type Seam struct {
 // is put there may not be one for all.
 func (m *Message) Seam(p *Part) (s Seam, ok bool) {
 	doubtful := func(odd string) bool { return slices.Contains(oddSeams, odd) }
-	if p.seam == nil || len(p.others)+len(p.wholes) > 0 || slices.ContainsFunc(m.Odd, doubtful) {
+	if p.seam == nil || len(p.others)+len(p.wholes) > 0 || slices.ContainsFunc(m.Odd, doubtful) ||
+		!plainBoundary.MatchString(p.seam.Boundary) || !m.isPlainType(p) {
 		return Seam{}, false
 	}
 	return *p.seam, true
 }
 
+// isPlainType reports whether the Content-Type of a multipart is one that every program
+// reads alike.
+func (m *Message) isPlainType(p *Part) bool {
+	fields, _, sure := m.Fields(p)
+	i := slices.IndexFunc(fields, func(f Field) bool { return strings.EqualFold(f.Name, "Content-Type") })
+	if !sure || i < 0 || fields[i].End-fields[i].Start > maxPlainType {
+		return false
+	}
+	_, value, _ := bytes.Cut(fields[i].of(m.Raw), []byte(":"))
+	return plainType.MatchString(unfold(value))
+}
+
+// maxPlainType bounds the length of a Content-Type field that is looked at: it is a few
+// lines of 78 characters.
+const maxPlainType = 1000
+
 // oddSeams are the oddities of a message, wherever in it, by which delimiters are in doubt.
-var oddSeams = []string{oddBoundaries, oddEmpty, oddSame, oddTail, oddReopened, oddGuessed, oddParts, oddNUL, oddCR}
+var oddSeams = []string{oddBoundaries, oddEmpty, oddSame, oddTail, oddReopened, oddGuessed, oddParts, oddNoEmpty, oddNUL, oddCR}
+
+// plainType is what such a field says: RFC 2045, section 5.1, without comments, quoted
+// pairs and what RFC 2231 has.
+var plainType = regexp.MustCompile(`(?i)^multipart/[a-z0-9.+-]+` +
+	`(?:[ \t]*;[ \t]*[a-z0-9.-]+=(?:[a-z0-9+_.$&!#-]+|"[a-z0-9()+_,./:=?<>@ -]*"))+[ \t]*;?$`)
+
+// plainBoundary is a boundary by RFC 2046, section 5.1.1, but for blanks and single
+// quotes.
+var plainBoundary = regexp.MustCompile(`(?i)^[a-z0-9()+_,./:=?-]{1,70}$`)
 
 // setSeam notes the seam of a multipart when its delimiters go by one boundary, the one
 // that its header names, and the last one alone is the closing one. joints are its
