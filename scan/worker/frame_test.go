@@ -112,6 +112,27 @@ func TestVerdictsAreNotBelievedBlindly(t *testing.T) {
 	}
 }
 
+// A verdict with as many cuts as an engine makes, full lists, and a plan for a notice as
+// long as may be, fits its frame.
+func TestTheLongestVerdictFitsItsFrame(t *testing.T) {
+	var cuts []mime.Range
+	for i := range 100_000 {
+		cuts = append(cuts, mime.Range{Start: 1_000_000_000 + 2*i, End: 1_000_000_001 + 2*i})
+	}
+	f := scan.Finding{Malware: strings.Repeat("m", maxLabel), Rule: strings.Repeat("r", 100), SHA256: strings.Repeat("0a", 32), Part: "1.2.3", Path: []string{strings.Repeat("p", 256)}, Range: cuts[0]}
+	list := slices.Repeat([]scan.Finding{f}, scan.MaxFindings)
+	u := scan.Unchecked{Reason: "limit: depth", Detail: strings.Repeat("d", 128), Path: []string{strings.Repeat("p", 128)}, Part: "1.2.3"}
+	v := scan.Verdict{
+		Outcome: scan.Cleaned, Findings: list, Noted: list, Unchecked: slices.Repeat([]scan.Unchecked{u}, scan.MaxFindings), Cut: cuts,
+		Notice: &scan.Notice{Cut: cuts[:20_000], Insert: []scan.Insert{{Text: strings.Repeat("--b\n", scan.MaxInsert/4), Part: true}}},
+	}
+	frame, err := encode(kindVerdict, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes", len(frame))
+}
+
 func TestPlansForNoticesAreNotBelievedBlindly(t *testing.T) {
 	part := func(at int) scan.Insert { return scan.Insert{At: at, Part: true} }
 	header := scan.Insert{At: 9, Text: "MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n\tboundary=b\r\n\r\n--b\r\ncontent-TYPE: a/b;\n c\r\n"}
