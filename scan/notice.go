@@ -152,11 +152,7 @@ func (n *Notice) wrap(m *mime.Message, fields []mime.Field, boundary, eol string
 		switch {
 		case isContent(f.Name):
 			moved.Write(text)
-			if last := len(cuts) - 1; last >= 0 && cuts[last].End == f.Start {
-				cuts[last].End = f.End
-			} else {
-				cuts = append(cuts, f.Range)
-			}
+			cuts = append(cuts, f.Range)
 		case strings.EqualFold(f.Name, "MIME-Version"):
 			if version = ""; !bytes.Contains(text, []byte("1.0")) {
 				return false

@@ -111,6 +111,7 @@ func noticeCases() []noticeCase {
 		{"mixed, a comment", mail(entity(body(mixed), "Content-Type: multipart/mixed (b); boundary=b")), wrapped},
 		{"mixed, a long field", mail(entity(body(mixed), "Content-Type: multipart/mixed; boundary=b; x="+strings.Repeat("x", 1000))), wrapped},
 		{"mixed, a part with no empty line", mail(multipart("mixed", "b", hello, bad, "X-A: b")), wrapped},
+		{"mixed in an encoding that nobody knows", mail("Content-Transfer-Encoding: x-own\r\n" + mixed), wrapped},
 		{"mixed in an encoding", mail("Content-Transfer-Encoding: base64\r\n" + mixed), wrapped},
 		{"mixed, parts behind its end", mail(mixed + "--b\r\n" + good + "\r\n--b--\r\n"), wrapped},
 		{"mixed, closed twice", mail(mixed + "--b--\r\n"), wrapped},

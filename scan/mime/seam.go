@@ -15,10 +15,10 @@ type Field struct {
 
 // Fields gives the header fields of a part in their order, and the line end of the
 // header, which is CRLF or LF. sure is false where programs may tell the fields, or
-// the end of the header, apart in other ways.
+// the end of the header, apart in other ways, and where it is longer than Limits.Header.
 func (m *Message) Fields(p *Part) (fields []Field, eol string, sure bool) {
 	section := p.Header.of(m.Raw)
-	if len(p.others) > 0 || bytes.IndexByte(section, 0) >= 0 {
+	if len(p.others) > 0 || len(section) > m.limits.withDefaults().Header || bytes.IndexByte(section, 0) >= 0 {
 		return nil, "", false
 	}
 	for at, next := 0, 0; at < len(section); at = next {

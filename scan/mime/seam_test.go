@@ -55,6 +55,19 @@ func TestFieldsOfAHeader(t *testing.T) {
 	}
 }
 
+func TestLongHeadersAreNotTakenApart(t *testing.T) {
+	raw := []byte(strings.Repeat("A:\r\n", 25) + "\r\n")
+	for _, tt := range []struct {
+		limit int
+		want  bool
+	}{{len(raw), true}, {len(raw) - 1, false}} {
+		m := Parse(raw, Limits{Header: tt.limit})
+		if _, _, sure := m.Fields(m.Root); sure != tt.want {
+			t.Errorf("%d of %d bytes: %v, want %v", len(raw), tt.limit, sure, tt.want)
+		}
+	}
+}
+
 func TestSeamOfAMultipart(t *testing.T) {
 	const two = "--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b--\r\n"
 	plain := func(body string) string { return "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + body }
@@ -86,7 +99,8 @@ func TestSeamOfAMultipart(t *testing.T) {
 		{"RFC 2231, of another parameter", typed("multipart/mixed; boundary=b; x*0=y"), ""},
 		{"no semicolon", typed("multipart/mixed boundary=b"), ""},
 		{"the type in quotes", typed(`"multipart/mixed"; boundary=b`), ""},
-		{"a blank in the boundary", strings.ReplaceAll(typed(`multipart/mixed; boundary="b"`), "b\"", "b b\""), ""},
+		{"a blank in the boundary", "Content-Type: multipart/mixed; boundary=\"b b\"\r\n\r\n" + strings.ReplaceAll(two, "--b", "--b b"), ""},
+		{"a part within is open again", plain(strings.Replace(two, "\r\n2", "Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\n2\r\n--c--\r\n--c\r\n\r\n3\r\n--c--", 1)), ""},
 		{"a long field", typed("multipart/mixed; boundary=b; x=" + strings.Repeat("x", maxPlainType)), ""},
 		{"a header in doubt", "junk\r\n" + plain(two), ""},
 		{"the same boundary within", plain(strings.Replace(two, "\r\n2", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n2\r\n--b--", 1)), ""},
