@@ -31,7 +31,7 @@ func (db *DB) Add(n NewAccount) (Account, error) {
 			return Account{}, err
 		}
 	}
-	if err := a.validate(); err != nil {
+	if err := a.validate(db.options.Delimiter); err != nil {
 		return Account{}, err
 	}
 	return db.enter(address, func(tx *bolt.Tx, now Account, at time.Time) (Event, error) {
@@ -126,7 +126,7 @@ func (db *DB) Set(address string, c Settings, by string) (Account, error) {
 		if now.Address == "" {
 			return Event{}, fmt.Errorf("%s: %w", address, ErrUnknown)
 		}
-		if err := c.applyTo(now).validate(); err != nil {
+		if err := c.applyTo(now).validate(db.options.Delimiter); err != nil {
 			return Event{}, err
 		}
 		changed, note := c.difference(now)

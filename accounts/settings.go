@@ -36,8 +36,9 @@ func (a Account) settings() *Settings {
 	return &Settings{Owner: &a.Owner, Language: &a.Language, Maildir: &a.Maildir, Forward: &forward, NoCopy: &a.NoCopy}
 }
 
-// validate refuses settings under which mail could not be delivered.
-func (a Account) validate() error {
+// validate refuses settings under which mail could not be delivered. delimiters are
+// those of address extensions: with one, an account is still itself.
+func (a Account) validate(delimiters string) error {
 	switch {
 	case a.Language != "ja" && a.Language != "en":
 		return fmt.Errorf("%s: %w: language %.40q: ja and en are known", a.Address, ErrSetting, a.Language)
@@ -56,7 +57,7 @@ func (a Account) validate() error {
 		switch canonical, err := ParseAddress(f); {
 		case err != nil:
 			return fmt.Errorf("%s: forward: %w", a.Address, err)
-		case canonical == a.Address:
+		case canonical == a.Address, withoutExtension(canonical, delimiters) == a.Address:
 			return fmt.Errorf("%s: %w: forwards to itself", a.Address, ErrSetting)
 		}
 	}

@@ -178,7 +178,7 @@ func (db *DB) importLine(tx *bolt.Tx, text []byte, by string) (added bool, err e
 	if err != nil {
 		return false, err
 	}
-	return len(known) == 0, r.account.validate()
+	return len(known) == 0, r.account.validate("") // an export of ours comes back, whatever the delimiter is by now
 }
 
 // begun makes the events of an account that came without.

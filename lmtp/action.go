@@ -15,13 +15,14 @@ const (
 	unscanned                // the same, but a part could not be checked
 	cleaned                  // delivered less what was infected, and the report
 	reportOnly               // the report alone
+	noticeOnly               // passed on: the notice alone, in the message's place
 	repeated                 // nothing: the recipient has had it since the try before
 	deferred                 // 4xx
 	refused                  // 5xx
 	numActions
 )
 
-var actionNames = [numActions]string{"untouched", "clean", "unscanned", "cleaned", "report only", "already delivered", "deferred", "refused"}
+var actionNames = [numActions]string{"untouched", "clean", "unscanned", "cleaned", "report only", "notice only", "already delivered", "deferred", "refused"}
 
 func (a action) String() string { return actionNames[a] }
 
@@ -43,6 +44,8 @@ type delivery struct {
 	rules   string // that matched, or why nothing could be checked
 	version string // of the rules
 	odd     string // what mail programs may read differently; "" when not scanned
+	answer  string // the next hop's, for the reply to the MTA
+	next    string // the next hop's answer; with forwards, one for each
 	reply   *smtp.SMTPError
 	err     error
 	took    time.Duration
@@ -52,10 +55,10 @@ type delivery struct {
 func (s *session) log(d delivery, f facts, size int64) {
 	s.server.count(d.action)
 	args := []any{
-		"session", s.id, "tx", s.tx.id, "queue", f.queueID, "msgid", f.messageID,
+		"session", s.id, "tx", s.tx.id, "queue", f.queueID, "msgid", f.messageID, "direction", s.server.direction.String(),
 		"from", s.tx.from, "rcpt", d.rcpt.given,
 		"verdict", d.verdict, "action", d.action.String(), "rule", d.rules, "rules", d.version, "odd", d.odd,
-		"bytes", size, "ms", float64(d.took.Microseconds()) / 1000,
+		"next", d.next, "bytes", size, "ms", float64(d.took.Microseconds()) / 1000,
 	}
 	if d.err != nil {
 		s.server.Log.Error("delivery", append(args, "err", d.err)...)

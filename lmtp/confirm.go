@@ -95,7 +95,15 @@ func (u *unconfirmed) settle(heard bool) {
 const (
 	stepAll    = "delivered" // everything
 	stepReport = "report"    // the report is there, its message is not
+	stepLocal  = "local"     // what the mailbox gets is there; a forward is not done
+
+	// Of one forward, by forwardKey.
+	stepSent    = "sent"    // the next hop has it
+	stepRefused = "refused" // the next hop will not have it
 )
+
+// forwardKey is the key of a forward of a recipient; in no address is a space.
+func forwardKey(rcpt, to string) string { return rcpt + " to " + to }
 
 // memoryKey identifies a message for a recipient: its exact bytes, and who.
 func memoryKey(digest [sha256.Size]byte, rcpt string) [sha256.Size]byte {

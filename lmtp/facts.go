@@ -18,10 +18,28 @@ type facts struct {
 const factsHead = 16 << 10
 
 // headerFacts reads the facts. What cannot be read is empty.
-func headerFacts(msg *scan.Message) facts {
-	head := make([]byte, min(msg.Size(), factsHead))
-	n, _ := msg.ReadAt(head, 0)
-	return readFacts(head[:n])
+func headerFacts(msg *scan.Message) facts { return readFacts(headOf(msg, factsHead)) }
+
+// headOf gives the first bytes of a message, at most n; fewer where they cannot be read.
+func headOf(msg *scan.Message, n int64) []byte {
+	head := make([]byte, min(msg.Size(), n))
+	k, _ := msg.ReadAt(head, 0)
+	return head[:k]
+}
+
+// headerOf gives the header of a message with the empty line that ends it, at most n bytes.
+func headerOf(msg *scan.Message, n int64) []byte {
+	head := headOf(msg, n)
+	for at := 0; ; {
+		i := bytes.IndexByte(head[at:], '\n')
+		if i < 0 {
+			return head
+		}
+		if line := head[at : at+i]; len(bytes.TrimSuffix(line, []byte("\r"))) == 0 {
+			return head[:at+i+1]
+		}
+		at += i + 1
+	}
 }
 
 func readFacts(head []byte) facts {

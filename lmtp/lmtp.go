@@ -1,6 +1,9 @@
 // Package lmtp is the wire and the transaction: it takes a message in by LMTP
 // (RFC 2033), has it scanned at most once, and answers for each recipient when
-// the message lies in that recipient's mailbox.
+// the message lies in that recipient's mailbox, or when the next hop has it.
+//
+// Both directions go the same way: commands, spool, scan, replies. What a recipient
+// means (direction), and what is done for it (place), is where they part.
 //
 // It is the only package that knows reply codes, and they stand in one table.
 // Commands and replies are go-smtp's; under it lies a connection layer of our
@@ -22,6 +25,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"kiyome/accounts"
+	"kiyome/lmtp/srs"
 	"kiyome/scan"
 	"kiyome/scan/report"
 	"kiyome/store"
@@ -54,8 +58,18 @@ type Options struct {
 	Scanner  Scanner
 	Store    *store.Store
 	Reports  Reporter
-	Memory   *store.Memory // deliveries whose reply was lost
+	Memory   *store.Memory // deliveries whose reply was lost, and what was done of those that were deferred
 	Spool    string        // folder of the unlinked files that hold large messages
+
+	// Outbound makes it the filter for outgoing mail. Optional: without it, mail is
+	// delivered into mailboxes.
+	Outbound *Outbound
+
+	// NextHop takes what goes out. Optional: without it, nothing is forwarded.
+	NextHop NextHop
+
+	// SRS rewrites the senders of what is forwarded. Optional: without it, they are kept.
+	SRS *srs.SRS
 
 	// Unknown gives the Maildir of a recipient without an account, if there is
 	// one to deliver to. Optional: without it such a recipient is refused.
@@ -77,15 +91,18 @@ type Stats struct {
 	Clean      int64 `json:"clean"`       //
 	Cleaned    int64 `json:"cleaned"`     //
 	ReportOnly int64 `json:"report_only"` //
+	NoticeOnly int64 `json:"notice_only"` // of outgoing mail
 	Unscanned  int64 `json:"unscanned"`   // delivered though a part could not be checked
 	Repeated   int64 `json:"repeated"`    // had it already: the reply had been lost
 	Deferred   int64 `json:"deferred"`    // 4xx
 	Refused    int64 `json:"refused"`     // 5xx
+	Forwarded  int64 `json:"forwarded"`   // addresses that mailboxes passed mail on to
 }
 
 // Server serves LMTP.
 type Server struct {
 	Options
+	direction direction
 	replies   *replyTable
 	smtp      *smtp.Server
 	ctx       context.Context // ends when the time for finishing is over
@@ -93,6 +110,8 @@ type Server struct {
 	counters  [numActions]atomic.Int64
 	messages  atomic.Int64
 	ambiguous atomic.Int64
+	forwarded atomic.Int64
+	trail     trail
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -109,7 +128,10 @@ func NewServer(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{Options: o, replies: newReplyTable(o.QuotaBounce), conns: map[*conn]struct{}{}}
+	s := &Server{Options: o, direction: inbound{}, replies: newReplyTable(o.QuotaBounce), conns: map[*conn]struct{}{}}
+	if o.Outbound != nil {
+		s.direction = o.Outbound
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.LMTP = true
@@ -191,7 +213,8 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Sessions: int64(open), Messages: s.messages.Load(), Ambiguous: s.ambiguous.Load(),
 		Untouched: n(untouched), Clean: n(clean), Cleaned: n(cleaned), ReportOnly: n(reportOnly),
-		Unscanned: n(unscanned), Repeated: n(repeated), Deferred: n(deferred), Refused: n(refused),
+		NoticeOnly: n(noticeOnly), Unscanned: n(unscanned), Repeated: n(repeated), Deferred: n(deferred), Refused: n(refused),
+		Forwarded: s.forwarded.Load(),
 	}
 }
 

@@ -3,11 +3,14 @@ package lmtp
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/emersion/go-smtp"
 
 	"kiyome/accounts"
+	"kiyome/lmtp/relay"
+	"kiyome/lmtp/srs"
 	"kiyome/store"
 )
 
@@ -37,6 +40,18 @@ var failures = []failure{
 	{store.ErrQuota, smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "Mailbox is full"}},
 	{store.ErrFull, smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Out of space, try again later"}},
 	{syscall.ENOSPC, smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Out of space, try again later"}}, // of the spool
+	{srs.ErrForeign, smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "No such mailbox"}},
+	{srs.ErrOld, smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "This address is no longer valid"}},
+	{errSender, smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "The sender has no mailbox here"}},
+	{errSenderSyntax, smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "Bad sender address"}},
+	{errLoop, smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 4, 6}, Message: "Mail loop: too many hops"}},
+	// What stands in the way at the next hop is the operator's to mend, and meanwhile the MTA's to keep.
+	{relay.ErrUncertain, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "Lost the next hop before its answer"}},
+	{relay.ErrUnavailable, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 1}, Message: "The next hop is not available"}},
+	{relay.ErrNot8Bit, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 6, 3}, Message: "The next hop does not take 8-bit text"}},
+	{relay.ErrNotUTF8, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 6, 7}, Message: "The next hop does not take addresses outside ASCII"}},
+	{relay.ErrTLS, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 4}, Message: "The next hop cannot be reached under TLS"}},
+	{relay.ErrAddress, smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "Bad recipient address"}},
 	{errShutdown, smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Shutting down, try again later"}},
 	{errTooManySessions, smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Too many connections, try again later"}},
 	{errIncomplete, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "Message is incomplete"}},
@@ -72,8 +87,30 @@ func (t *replyTable) of(err error) *smtp.SMTPError {
 			return &f.reply
 		}
 	}
+	if m, ok := errors.AsType[*malware](err); ok {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Message contains malware: " + m.names}
+	}
+	if r, ok := errors.AsType[*relay.Refusal](err); ok {
+		return passedOn(r.Reply)
+	}
 	return &fault
 }
+
+// passedOn is what the MTA hears of an answer of the next hop: that answer. Only what
+// it says of how it is spoken to is between it and us, and the operator's to mend.
+func passedOn(r relay.Reply) *smtp.SMTPError {
+	p := &smtp.SMTPError{Code: r.Code, EnhancedCode: r.Enhanced, Message: r.Text}
+	switch {
+	case slices.Contains(ours, r.Code), r.Code/100 != 4 && r.Code/100 != 5:
+		p.Code, p.EnhancedCode[0] = 451, 4
+	}
+	return p
+}
+
+// ours are the codes that tell of a wrong set-up, not of the message: service ends
+// (421), unknown commands and wrong order (500, 502, 503), no service (521), STARTTLS or
+// AUTH is wanted (530, 534, 535, 538). RFC 5321, section 4.2.3; RFC 7504; RFC 4954, section 6.
+var ours = []int{421, 500, 502, 503, 521, 530, 534, 535, 538}
 
 // line is the reply as it goes over the wire, for an error outside of any command.
 func (t *replyTable) line(err error) string {
@@ -82,7 +119,11 @@ func (t *replyTable) line(err error) string {
 }
 
 // accepted is the reply for a recipient who has the message. The id finds it in the log;
-// Postfix writes it into its own.
-func accepted(id string) *smtp.SMTPError {
-	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: id + " delivered"}
+// Postfix writes it into its own, with what the next hop answered where there is one.
+func accepted(id, next string) *smtp.SMTPError {
+	text := id + " delivered"
+	if next != "" {
+		text = id + " passed on: " + next
+	}
+	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: text}
 }

@@ -1,9 +1,9 @@
 package lmtp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -34,15 +34,18 @@ type transaction struct {
 	from  string // envelope sender; "" is the null sender
 	utf8  bool   // SMTPUTF8 (RFC 6531)
 	rcpts []recipient
+
+	// Outgoing mail only: the sender's account, once it was looked up; zero for one without.
+	account accounts.Account
+	known   bool
 }
 
 // recipient is one RCPT that was accepted.
 type recipient struct {
-	given    string // as the client wrote it
-	key      string // canonical, with the address extension: equal for what is the same recipient
-	maildir  string
-	language string
-	checked  bool // inbound service subscribed and not paused
+	given   string // as the client wrote it
+	key     string // equal for what is the same recipient; of a mailbox, the canonical address with its extension
+	checked bool   // its mail is scanned
+	place   place
 }
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
@@ -73,35 +76,18 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	return nil
 }
 
-// Rcpt looks the recipient up.
+// Rcpt finds out who the recipient is.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	r, err := s.server.recipient(to)
+	r, err := s.server.direction.recipient(s.server, s.tx, to)
 	if err != nil {
 		reply := s.server.replies.of(err)
 		s.server.count(refusal(reply))
-		s.server.Log.Info("recipient", "tx", s.tx.id, "rcpt", to, "action", refusal(reply).String(), "code", reply.Code, "err", err)
+		s.server.Log.Info("recipient", "tx", s.tx.id, "direction", s.server.direction.String(), "from", s.tx.from, "rcpt", to,
+			"action", refusal(reply).String(), "code", reply.Code, "err", err)
 		return reply
 	}
 	s.tx.rcpts = append(s.tx.rcpts, r)
 	return nil
-}
-
-// recipient finds out what a recipient address stands for.
-func (s *Server) recipient(to string) (recipient, error) {
-	key, err := accounts.ParseAddress(to)
-	if err != nil {
-		return recipient{}, err
-	}
-	a, err := s.Accounts.Lookup(to)
-	if errors.Is(err, accounts.ErrUnknown) && s.Unknown != nil {
-		if dir, ok := s.Unknown(to); ok {
-			return recipient{given: to, key: key, maildir: dir}, nil
-		}
-	}
-	if err != nil {
-		return recipient{}, err
-	}
-	return recipient{given: to, key: key, maildir: a.Maildir, language: a.Language, checked: a.Inbound.Active()}, nil
 }
 
 // Data is not LMTP: go-smtp never calls it here.
@@ -140,17 +126,24 @@ func (s *session) receive() (*scan.Message, error) {
 	return spool.Message()
 }
 
+// replyLimit is how long after the end of a message everybody has an answer: less
+// than what Postfix waits for (lmtp_data_done_timeout, 600 s), or it would send the
+// message again.
+const replyLimit = 9 * time.Minute
+
 // deliver brings the message to every recipient: those whose mail is not checked
 // while the scan is running, the others after it.
 func (s *session) deliver(msg *scan.Message, began time.Time, status smtp.StatusCollector) {
 	facts := headerFacts(msg)
-	job := newJob(s, msg, facts, began)
+	ctx, cancel := context.WithTimeout(s.server.ctx, replyLimit)
+	defer cancel()
+	job := newJob(ctx, s, msg, facts, began)
 	defer job.close() // after a panic
-	verdict := sync.OnceValues(func() (*scan.Verdict, error) { return s.scan(msg) })
+	verdict := sync.OnceValues(func() (*scan.Verdict, error) { return s.scan(ctx, msg) })
 	if slices.ContainsFunc(s.tx.rcpts, job.needsScan) {
 		go verdict() // whoever asks first waits for it
 	}
-	rcpts := slices.SortedStableFunc(slices.Values(s.tx.rcpts), uncheckedFirst)
+	rcpts := slices.SortedStableFunc(slices.Values(s.tx.rcpts), quickestFirst)
 	for i, r := range rcpts {
 		d := job.deliver(r, verdict)
 		if i == len(rcpts)-1 {
@@ -162,26 +155,30 @@ func (s *session) deliver(msg *scan.Message, began time.Time, status smtp.Status
 	}
 }
 
-// uncheckedFirst orders recipients: those whose mail is not checked do not wait for the others.
-func uncheckedFirst(a, b recipient) int {
-	switch {
-	case a.checked == b.checked:
-		return 0
-	case a.checked:
-		return 1
+// quickestFirst orders recipients: nobody waits for the scan, or for the next hop, because
+// of others.
+func quickestFirst(a, b recipient) int { return cmp.Compare(a.slowness(), b.slowness()) }
+
+func (r recipient) slowness() int {
+	n := 0
+	if r.checked {
+		n = 1
 	}
-	return -1
+	if r.place.remote() {
+		n += 2
+	}
+	return n
 }
 
 // scan asks for a verdict and checks what has to hold of it: it comes from a
 // process that has read hostile bytes.
-func (s *session) scan(msg *scan.Message) (v *scan.Verdict, err error) {
+func (s *session) scan(ctx context.Context, msg *scan.Message) (v *scan.Verdict, err error) {
 	defer func() { // it runs beside the session: a panic would end the server
 		if p := recover(); p != nil {
 			v, err = nil, fmt.Errorf("scan: panic: %v", p)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(s.server.ctx, maxScan)
+	ctx, cancel := context.WithTimeout(ctx, maxScan)
 	defer cancel()
 	v, err = s.server.Scanner.Scan(ctx, msg)
 	if err != nil {
@@ -196,6 +193,5 @@ func (s *session) scan(msg *scan.Message) (v *scan.Verdict, err error) {
 	return v, nil
 }
 
-// maxScan is half of the time for which Postfix waits after the end of data
-// (lmtp_data_done_timeout): with later an answer, it would send the message again.
+// maxScan leaves time for the delivery: see replyLimit.
 const maxScan = 5 * time.Minute

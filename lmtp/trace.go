@@ -10,17 +10,17 @@ import (
 	"kiyome/scan"
 )
 
-// trace writes the fields that stand above a message when it is delivered. Only
-// those above our Received are ours and to be believed: what stands below stays
-// as it came, whoever wrote it.
+// trace writes the fields that stand above a message when it is delivered or passed
+// on. Only those above our Received are ours and to be believed: what stands below
+// stays as it came, whoever wrote it.
 type trace struct {
-	hostname    string
-	helo, peer  string
-	id          string
-	utf8        bool
-	from        string
-	deliveredTo string // the recipient, where there is but one; with more, the copies are to be equal
-	at          time.Time
+	hostname   string
+	helo, peer string
+	id         string
+	utf8       bool
+	from       string
+	to         string // the recipient, where there is but one; with more, the copies are to be equal
+	at         time.Time
 }
 
 func newTrace(s *session, at time.Time) trace {
@@ -30,41 +30,74 @@ func newTrace(s *session, at time.Time) trace {
 	}
 	first := s.tx.rcpts[0]
 	if !slices.ContainsFunc(s.tx.rcpts, func(r recipient) bool { return r.key != first.key }) {
-		t.deliveredTo = first.given
+		t.to = first.given
 	}
 	return t
 }
 
-// header gives the fields for a message; v is nil when it was not checked.
-func (t trace) header(v *scan.Verdict) []byte {
+// mailbox gives the fields for a message in a mailbox; v is nil when it was not checked.
+func (t trace) mailbox(v *scan.Verdict) []byte {
 	var b strings.Builder
-	t.address(&b, t.from, t.deliveredTo)
+	returnPath(&b, t.from)
+	deliveredTo(&b, t.to)
+	t.hop(&b, v, statusOf(v))
+	return []byte(b.String())
+}
+
+// report gives the fields for a report, whose sender is nobody.
+func (t trace) report(v *scan.Verdict, r recipient) []byte {
+	var b strings.Builder
+	returnPath(&b, "")
+	deliveredTo(&b, r.given)
+	t.hop(&b, v, "Infected")
+	return []byte(b.String())
+}
+
+// relayed gives the fields for a message that is passed on.
+func (t trace) relayed(v *scan.Verdict) []byte {
+	var b strings.Builder
+	t.hop(&b, v, statusOf(v))
+	return []byte(b.String())
+}
+
+// forwarded gives the fields for a message that the mailbox of an account passes on:
+// Delivered-To is by what the account knows it again.
+func (t trace) forwarded(v *scan.Verdict, account string) []byte {
+	var b strings.Builder
+	deliveredTo(&b, account)
+	t.to = account
+	t.hop(&b, v, statusOf(v))
+	return []byte(b.String())
+}
+
+// hop writes what every message gets.
+func (t trace) hop(b *strings.Builder, v *scan.Verdict, status string) {
 	if v != nil {
-		status := "Clean"
-		switch {
-		case v.Outcome == scan.Cleaned:
-			status = "Cleaned"
-		case len(v.Unchecked) > 0:
-			status = "Unscanned"
-		}
-		t.verdict(&b, v, status)
+		t.verdict(b, v, status)
 	}
-	t.received(&b)
-	return []byte(b.String())
+	t.received(b)
 }
 
-// reportHeader gives the fields for a report, whose sender is nobody.
-func (t trace) reportHeader(v *scan.Verdict, r recipient) []byte {
-	var b strings.Builder
-	t.address(&b, "", r.given)
-	t.verdict(&b, v, "Infected")
-	t.received(&b)
-	return []byte(b.String())
+// statusOf is the status of a message that goes out of our hands. None of them is infected
+// any more: not even a notice that stands for one, which others would then drop.
+func statusOf(v *scan.Verdict) string {
+	switch {
+	case v == nil:
+		return ""
+	case v.Outcome != scan.Clean:
+		return "Cleaned"
+	case len(v.Unchecked) > 0:
+		return "Unscanned"
+	}
+	return "Clean"
 }
 
-// address writes the envelope (RFC 5321, section 4.4).
-func (t trace) address(b *strings.Builder, from, to string) {
+// returnPath writes the envelope sender (RFC 5321, section 4.4).
+func returnPath(b *strings.Builder, from string) {
 	fmt.Fprintf(b, "Return-Path: <%s>\r\n", oneLine(from))
+}
+
+func deliveredTo(b *strings.Builder, to string) {
 	if to != "" {
 		fmt.Fprintf(b, "Delivered-To: %s\r\n", oneLine(to))
 	}
@@ -88,15 +121,15 @@ func (t trace) verdict(b *strings.Builder, v *scan.Verdict, status string) {
 }
 
 // received writes our trace field: RFC 5321, section 4.4; the protocol names are
-// those of RFC 3848 and RFC 6531, section 4.3.
+// those of RFC 3848 and RFC 6531, section 4.3. ownHops finds it again.
 func (t trace) received(b *strings.Builder) {
 	with := "LMTP"
 	if t.utf8 {
 		with = "UTF8LMTP"
 	}
 	fmt.Fprintf(b, "Received: from %s%s\r\n\tby %s (kiyome) with %s id %s", oneLine(t.helo), t.peer, t.hostname, with, t.id)
-	if t.deliveredTo != "" {
-		fmt.Fprintf(b, "\r\n\tfor <%s>", oneLine(t.deliveredTo))
+	if t.to != "" {
+		fmt.Fprintf(b, "\r\n\tfor <%s>", oneLine(t.to))
 	}
 	fmt.Fprintf(b, ";\r\n\t%s\r\n", t.at.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 }

@@ -50,16 +50,9 @@ func (f *settingFlags) define(c *cobra.Command) {
 	c.Flags().StringVar(&f.owner, "owner", "", "`ID` of the member that the mailbox belongs to")
 	c.Flags().StringVar(&f.language, "language", "", "of the reports: `ja|en`")
 	c.Flags().StringVar(&f.maildir, "maildir", "", "`DIR` of the mailbox (default: mailboxes.path of the configuration)")
-	c.Flags().StringArrayVar(&f.forward, "forward", nil, "forward to this `ADDRESS`; may be repeated (not in service yet)")
-	c.Flags().BoolVar(&f.noCopy, "no-copy", false, "keep no copy of what is forwarded (not in service yet)")
+	c.Flags().StringArrayVar(&f.forward, "forward", nil, "forward to this `ADDRESS`; may be repeated")
+	c.Flags().BoolVar(&f.noCopy, "no-copy", false, "keep no copy of what is forwarded")
 	c.RegisterFlagCompletionFunc("language", cobra.FixedCompletions([]string{"ja", "en"}, cobra.ShellCompDirectiveNoFileComp))
-}
-
-// noteUnserved says of settings that were given what does not come of them yet.
-func (f *settingFlags) noteUnserved(c *cobra.Command, acc accounts.Account) {
-	if len(f.forward) > 0 && len(acc.Forward) > 0 || f.noCopy {
-		note(c, "forwarding is not in service yet: the setting is kept, the mail of %s stays in its mailbox", acc.Address)
-	}
 }
 
 // note tells something besides the answer of a command.
@@ -94,7 +87,6 @@ The first account makes the account database.`,
 				if err != nil {
 					return err
 				}
-				f.noteUnserved(c, acc)
 				if asJSON {
 					return a.printJSON(acc)
 				}
@@ -129,7 +121,6 @@ func (a *app) accountSet() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				f.noteUnserved(c, acc)
 				if asJSON {
 					return a.printJSON(acc)
 				}

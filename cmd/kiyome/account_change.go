@@ -74,8 +74,8 @@ func (a *app) change(c *cobra.Command, address string, kind accounts.Kind, servi
 		if err != nil {
 			return err
 		}
-		if kind == accounts.Subscribed && service == accounts.Outbound {
-			note(c, "outbound is not in service yet: it is entered, the mail that %s sends is not checked", after.Address)
+		if kind == accounts.Subscribed && service == accounts.Outbound && len(cfg.Outbound.Listen) == 0 {
+			note(c, "outbound.listen is empty: unless systemd passes a socket, the mail that %s sends does not come by", after.Address)
 		}
 		if asJSON {
 			return a.printJSON(after)

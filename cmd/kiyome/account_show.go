@@ -56,27 +56,27 @@ func (a *app) printAccount(acc accounts.Account) error {
 	row("address", acc.Address)
 	row("owner", acc.Owner)
 	row("inbound", stateText(acc.Inbound, cfg.Timezone))
-	row("outbound", unserved(stateText(acc.Outbound, cfg.Timezone), acc.Outbound.Subscribed))
+	row("outbound", stateText(acc.Outbound, cfg.Timezone))
 	for _, p := range acc.Pending {
 		row("pending", pendingText(p, cfg.Timezone))
 	}
 	row("language", acc.Language)
 	row("maildir", acc.Maildir)
-	row("forward", unserved(strings.Join(acc.Forward, ", "), acc.Forward != nil))
-	if acc.NoCopy {
-		row("copy", "none is wanted; the mail stays here until forwarding is in service")
+	if len(acc.Forward) > 0 {
+		row("forward", strings.Join(acc.Forward, ", ")+", through "+cfg.Outbound.NextHop)
+		row("copy", copyText(acc))
 	}
 	row("added", timeText(acc.Added, cfg.Timezone))
 	row("closed", timeText(acc.Closed, cfg.Timezone))
 	return w.Flush()
 }
 
-// unserved marks what is entered and has no effect yet.
-func unserved(text string, entered bool) string {
-	if entered {
-		text += " (not in service yet)"
+// copyText says what stays of mail that is forwarded.
+func copyText(acc accounts.Account) string {
+	if acc.NoCopy {
+		return "none is kept, but for reports and what the next hop refuses"
 	}
-	return text
+	return "one is kept"
 }
 
 // stateText is a service's state in words.

@@ -51,7 +51,7 @@ var life = []step{
 	{"account show taro@example.jp", 0, "inbound   paused since"},
 	{"account resume taro@example.jp", 0, "resumed inbound"},
 	{"account cancel taro@example.jp outbound", 0, "cancelled outbound"},
-	{"account set taro@example.jp --language en --forward x@example.com --no-copy", 0, "copy      none is wanted; the mail stays here"},
+	{"account set taro@example.jp --language en --forward x@example.com --no-copy", 0, "copy      none is kept, but for reports"},
 	{"account set taro@example.jp --forward= --no-copy=false", 0, "language  en"},
 	{"account list", 0, "taro@example.jp  subscribed  no        en        0012"},
 	{"account list --owner 0013", 0, ""},
@@ -127,29 +127,43 @@ func TestAChangeForThePastSaysWhatHoldsNow(t *testing.T) {
 	})
 }
 
-func TestServicesThatAreNotThereYetAreNoted(t *testing.T) {
-	s := newSite(t, "")
-	for _, tt := range []struct{ args, notes string }{
-		{"account add taro@example.jp", ""},
-		{"account add jiro@example.jp --forward x@example.com", "forwarding is not in service yet"},
-		{"account set jiro@example.jp --language en", ""},
-		{"account set jiro@example.jp --no-copy", "the mail of jiro@example.jp stays in its mailbox"},
-		{"account set jiro@example.jp --forward= --no-copy=false", ""},
-		{"account subscribe taro@example.jp", ""},
-		{"account subscribe taro@example.jp outbound", "outbound is not in service yet"},
+func TestSubscribingToAFilterThatIsNotThereIsNoted(t *testing.T) {
+	for _, tt := range []struct{ name, config, args, notes string }{
+		{"inbound", "", "account subscribe taro@example.jp", ""},
+		{"no filter", "", "account subscribe taro@example.jp outbound", "outbound.listen is empty"},
+		{"a filter", `outbound.listen = ["127.0.0.1:1"]`, "account subscribe taro@example.jp outbound", ""},
 	} {
-		var notes strings.Builder
-		root := newRoot(&app{out: io.Discard})
-		root.SetErr(&notes)
-		root.SetArgs(append([]string{"--config", s.file}, strings.Fields(tt.args)...))
-		if err := root.ExecuteContext(t.Context()); err != nil {
-			t.Fatalf("%s: %v", tt.args, err)
-		}
-		if got := notes.String(); (got == "") != (tt.notes == "") || !strings.Contains(got, tt.notes) || strings.Count(got, "\n") > 1 {
-			t.Errorf("%s: noted %q, want %q", tt.args, got, tt.notes)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, tt.config)
+			s.do("account", "add", "taro@example.jp")
+			var notes strings.Builder
+			root := newRoot(&app{out: io.Discard})
+			root.SetErr(&notes)
+			root.SetArgs(append([]string{"--config", s.file}, strings.Fields(tt.args)...))
+			if err := root.ExecuteContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := notes.String(); (got == "") != (tt.notes == "") || !strings.Contains(got, tt.notes) || strings.Count(got, "\n") > 1 {
+				t.Errorf("noted %q, want %q", got, tt.notes)
+			}
+		})
 	}
-	s.script([]step{{"account show taro@example.jp", 0, "(not in service yet)"}})
+}
+
+func TestForwardsAreShown(t *testing.T) {
+	s := newSite(t, "")
+	s.script([]step{
+		{"account add jiro@example.jp --forward x@example.com --forward y@example.org", 0, "added jiro@example.jp"},
+		{"account show jiro@example.jp", 0, "forward   x@example.com, y@example.org, through 127.0.0.1:10026\ncopy      one is kept"},
+		{"account set jiro@example.jp --no-copy", 0, "copy      none is kept, but for reports"},
+		{"account set jiro@example.jp --forward= --no-copy=false", 0, ""},
+		{"account set jiro@example.jp --forward jiro@example.jp", 2, "forwards to itself"},
+		{"account set jiro@example.jp --forward Jiro+x@Example.JP", 2, "forwards to itself"},
+		{"account add saburo@example.jp --forward saburo+mail@example.jp", 2, "forwards to itself"},
+		{"account subscribe jiro@example.jp outbound", 0, "subscribed outbound"},
+		{"account show jiro@example.jp", 0, "outbound  subscribed since"},
+		{"account pause jiro@example.jp outbound", 1, "outbound cannot be paused, only cancelled"},
+	})
 }
 
 func TestALongAddressDoesNotWidenTheList(t *testing.T) {

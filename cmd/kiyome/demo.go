@@ -85,7 +85,7 @@ func (a *app) demo(ctx context.Context, dir string, once, keep bool) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)
-	go func() { served <- s.serve(ctx, []net.Listener{l}) }()
+	go func() { served <- s.serve(ctx, sockets{inbound: []net.Listener{l}}) }()
 
 	show := newShow(a.out, cfg)
 	show.opening(l.Addr().String())

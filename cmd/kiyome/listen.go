@@ -13,33 +13,51 @@ import (
 	"kiyome/cmd/kiyome/config"
 )
 
-// passedListeners gives the sockets for inbound mail that systemd passes under the
-// name "inbound". To be called before any child is started: it keeps them ours.
-func passedListeners() ([]net.Listener, error) {
+// sockets are where mail comes in, for both directions.
+type sockets struct{ inbound, outbound []net.Listener }
+
+// passedSockets gives the sockets that systemd passes under the names "inbound" and
+// "outbound". To be called before any child is started: it keeps them ours.
+func passedSockets() (sockets, error) {
 	passed, err := activation.ListenersWithNames()
 	if err != nil {
-		return nil, fmt.Errorf("sockets from systemd: %w", err)
+		return sockets{}, fmt.Errorf("sockets from systemd: %w", err)
 	}
-	return passed["inbound"], nil
+	return sockets{passed["inbound"], passed["outbound"]}, nil
 }
 
-// openListeners opens the sockets for inbound mail that the configuration names.
-func openListeners(c *config.Config) ([]net.Listener, error) {
+// openSockets opens the sockets that the configuration names, where none were passed.
+func openSockets(c *config.Config, s sockets) (sockets, error) {
 	mode, err := config.ParseMode(c.Inbound.SocketMode)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
+	if len(s.inbound) == 0 {
+		if s.inbound, err = listenAll(c.Inbound.Listen, mode); err != nil {
+			return s, fmt.Errorf("inbound.listen: %w", err)
+		}
+	}
+	if len(s.outbound) == 0 {
+		if s.outbound, err = listenAll(c.Outbound.Listen, mode); err != nil {
+			closeAll(s.inbound)
+			return s, fmt.Errorf("outbound.listen: %w", err)
+		}
+	}
+	if len(s.inbound)+len(s.outbound) == 0 {
+		return s, errors.New("inbound.listen and outbound.listen are empty, and systemd passes no socket: nothing to serve")
+	}
+	return s, nil
+}
+
+func listenAll(addresses []string, mode os.FileMode) ([]net.Listener, error) {
 	var all []net.Listener
-	for _, address := range c.Inbound.Listen {
+	for _, address := range addresses {
 		l, err := listen(address, mode)
 		if err != nil {
 			closeAll(all)
-			return nil, fmt.Errorf("inbound.listen: %w", err)
+			return nil, err
 		}
 		all = append(all, l)
-	}
-	if len(all) == 0 {
-		return nil, errors.New("inbound.listen is empty, and systemd passes no socket: nothing to serve")
 	}
 	return all, nil
 }

@@ -41,7 +41,7 @@ func TestListenOnAUnixSocket(t *testing.T) {
 func TestNothingToListenOn(t *testing.T) {
 	c := config.Default()
 	c.Inbound.Listen = nil
-	if _, err := openListeners(c); err == nil {
+	if _, err := openSockets(c, sockets{}); err == nil {
 		t.Error("no error")
 	}
 }

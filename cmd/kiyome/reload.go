@@ -172,11 +172,14 @@ func (s *server) Status(context.Context) (control.Status, error) {
 		Started:  s.started,
 		Uptime:   int64(time.Since(s.started).Seconds()),
 		Config:   s.config.File,
-		Listen:   s.listen,
+		Listen:   s.listen.inbound,
+		Filter:   s.listen.outbound,
+		NextHop:  s.config.Outbound.NextHop,
 		Sandbox:  s.config.Scan.Sandbox != "off",
 		Rules:    s.Rules(),
 		Scan:     s.scanner.Stats(),
-		LMTP:     s.lmtp.Stats(),
+		LMTP:     s.inbound.Stats(),
+		Outbound: s.outbound.Stats(),
 		Accounts: counts,
 	}, err
 }

@@ -20,7 +20,7 @@ func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Deliver mail",
-		Long: `Deliver mail until SIGTERM: then idle clients hear 421, running transactions are
+		Long: `Deliver mail, and filter what is sent, until SIGTERM: then idle clients hear 421, running transactions are
 finished, and the exit status is 0. SIGHUP is "kiyome rules reload".
 
 The account database must be there: serve never makes one, so that a state folder
@@ -59,7 +59,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // before anything takes time: a SIGHUP while starting must not end us
 	defer signal.Stop(hup)
-	all, err := passedListeners()
+	all, err := passedSockets()
 	if err != nil {
 		return err
 	}
@@ -70,10 +70,8 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if len(all) == 0 {
-		if all, err = openListeners(c); err != nil {
-			return errors.Join(err, s.close(context.WithoutCancel(ctx)))
-		}
+	if all, err = openSockets(c, all); err != nil {
+		return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -35,16 +35,17 @@ type server struct {
 	log     *slog.Logger
 	started time.Time
 
-	db      *accounts.DB
-	scanner scanner
-	lmtp    *lmtp.Server
-	control *control.Server
+	db       *accounts.DB
+	scanner  scanner
+	inbound  *lmtp.Server
+	outbound *lmtp.Server
+	control  *control.Server
 
 	reloading sync.Mutex // one change of the rules at a time
 	passwords []string   // in service; guarded by reloading
 	mu        sync.Mutex // guards rules
 	rules     rules.Compiled
-	listen    []string
+	listen    addresses
 
 	undo []func(context.Context) error // what close has to do, in reverse
 }
@@ -155,7 +156,7 @@ func selfTest(ctx context.Context, sc scanner) error {
 	return nil
 }
 
-// startLMTP makes the server that takes mail; nothing is accepted before serve.
+// startLMTP makes the servers that take mail; nothing is accepted before serve.
 func (s *server) startLMTP() error {
 	c := s.config
 	delivered, err := store.OpenMemory(c.State(repliesName), remember)
@@ -166,24 +167,39 @@ func (s *server) startLMTP() error {
 	if err != nil {
 		return err
 	}
+	next, err := newNextHop(c, s.log)
+	if err != nil {
+		return err
+	}
+	s.onClose(func(context.Context) error { next.Close(); return nil })
 	o := lmtp.Options{
 		Hostname:    c.Hostname,
 		Accounts:    s.db,
 		Scanner:     s.scanner,
-		Store:       store.New(store.Options{Hostname: c.Hostname, Root: mailRoot(c.Mailboxes.Path)}),
-		Reports:     reports,
+		NextHop:     next,
 		Memory:      delivered,
 		Spool:       c.State(spoolName),
-		QuotaBounce: c.Inbound.Quota == "bounce",
 		Sessions:    c.Inbound.Sessions,
 		IdleTimeout: c.Inbound.IdleTimeout,
 		DataTimeout: c.Inbound.DataTimeout,
 		Log:         s.log,
 	}
+	out := o
+	if out.Outbound, err = newOutbound(c, reports); err != nil {
+		return err
+	}
+	s.outbound = lmtp.NewServer(out)
+
+	o.Reports = reports
+	o.Store = store.New(store.Options{Hostname: c.Hostname, Root: mailRoot(c.Mailboxes.Path)})
+	o.QuotaBounce = c.Inbound.Quota == "bounce"
+	if o.SRS, err = newSRS(c); err != nil {
+		return err
+	}
 	if c.Inbound.Unknown == "deliver" {
 		o.Unknown = func(address string) (string, bool) { return existingMaildir(c.Mailboxes.Path, address) }
 	}
-	s.lmtp = lmtp.NewServer(o)
+	s.inbound = lmtp.NewServer(o)
 	return nil
 }
 
@@ -229,16 +245,21 @@ func existingMaildir(template, address string) (string, bool) {
 	return dir, err == nil && info.IsDir()
 }
 
-// serve takes mail from the listeners until ctx ends, then finishes what is under way.
-func (s *server) serve(ctx context.Context, listeners []net.Listener) error {
-	for _, l := range listeners {
-		s.listen = append(s.listen, addressText(l.Addr()))
-	}
-	s.log.Info("serving", "version", versionText(), "listen", s.listen, "rules", s.rules.Version, "accounts", s.config.State(databaseName))
-	failed := make(chan error, len(listeners)+1)
+// addresses is where the server takes mail, for people.
+type addresses struct{ inbound, outbound []string }
+
+// serve takes mail from the sockets until ctx ends, then finishes what is under way.
+func (s *server) serve(ctx context.Context, all sockets) error {
+	s.listen = addresses{addressTexts(all.inbound), addressTexts(all.outbound)}
+	s.log.Info("serving", "version", versionText(), "listen", s.listen.inbound, "outbound", s.listen.outbound,
+		"rules", s.rules.Version, "accounts", s.config.State(databaseName))
+	failed := make(chan error, len(all.inbound)+len(all.outbound)+1)
 	go func() { failed <- s.control.Serve() }()
-	for _, l := range listeners {
-		go func() { failed <- s.lmtp.Serve(l) }()
+	for _, l := range all.inbound {
+		go func() { failed <- s.inbound.Serve(l) }()
+	}
+	for _, l := range all.outbound {
+		go func() { failed <- s.outbound.Serve(l) }()
 	}
 	var err error
 	select {
@@ -256,12 +277,22 @@ func (s *server) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()
 	s.log.Info("stopping")
-	err := s.lmtp.Shutdown(ctx)
+	ended := make(chan error)
+	go func() { ended <- s.outbound.Shutdown(ctx) }()
+	err := errors.Join(s.inbound.Shutdown(ctx), <-ended)
 	err = errors.Join(err, s.close(ctx))
 	if err == nil {
 		s.log.Info("stopped")
 	}
 	return err
+}
+
+func addressTexts(all []net.Listener) []string {
+	var texts []string
+	for _, l := range all {
+		texts = append(texts, addressText(l.Addr()))
+	}
+	return texts
 }
 
 func addressText(a net.Addr) string {

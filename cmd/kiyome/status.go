@@ -16,6 +16,7 @@ import (
 
 	"kiyome/cmd/kiyome/config"
 	"kiyome/cmd/kiyome/control"
+	"kiyome/lmtp"
 	"kiyome/rules"
 )
 
@@ -70,6 +71,9 @@ func (a *app) printStatus(s control.Status, zone *time.Location) error {
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	row("server", "%s, process %d, since %s (%s)", s.Version, s.PID, timeText(s.Started, zone), time.Duration(s.Uptime)*time.Second)
 	row("listening", "%s", strings.Join(s.Listen, ", "))
+	if len(s.Filter) > 0 {
+		row("filtering", "%s, next hop %s", strings.Join(s.Filter, ", "), s.NextHop)
+	}
 	row("rules", "%d, version %s, built %s", s.Rules.Rules, s.Rules.Version, timeText(s.Rules.Built, zone))
 	sandbox := "in the sandbox"
 	if !s.Sandbox {
@@ -77,10 +81,14 @@ func (a *app) printStatus(s control.Status, zone *time.Location) error {
 	}
 	row("scans", "%d by %d workers %s; %d busy, %d slow", s.Scan.Scans, s.Scan.Workers, sandbox, s.Scan.Busy, s.Scan.Slow)
 	row("", "%d workers died, %d killed, %d recycled", s.Scan.Died, s.Scan.Killed, s.Scan.Recycled)
-	row("mail", "%d messages, %d of them ambiguous; %d connections now", s.LMTP.Messages, s.LMTP.Ambiguous, s.LMTP.Sessions)
-	row("recipients", "%d untouched, %d clean, %d cleaned, %d report only, %d unscanned",
-		s.LMTP.Untouched, s.LMTP.Clean, s.LMTP.Cleaned, s.LMTP.ReportOnly, s.LMTP.Unscanned)
-	row("", "%d deferred, %d refused, %d repeated", s.LMTP.Deferred, s.LMTP.Refused, s.LMTP.Repeated)
+	mail := func(name string, m lmtp.Stats, only string, n int64) {
+		row(name, "%d messages, %d of them ambiguous; %d connections now", m.Messages, m.Ambiguous, m.Sessions)
+		row("recipients", "%d untouched, %d clean, %d cleaned, %d %s, %d unscanned", m.Untouched, m.Clean, m.Cleaned, n, only, m.Unscanned)
+		row("", "%d deferred, %d refused, %d repeated", m.Deferred, m.Refused, m.Repeated)
+	}
+	mail("mail", s.LMTP, "report only", s.LMTP.ReportOnly)
+	row("forwards", "%d", s.LMTP.Forwarded)
+	mail("outgoing", s.Outbound, "notice only", s.Outbound.NoticeOnly)
 	more := ""
 	if !s.Accounts.Complete {
 		more = " (and more: not all were counted)"
@@ -233,6 +241,12 @@ func unusable(c *config.Config) []error {
 		errs = append(errs, err)
 	}
 	if _, err := newReports(c); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := newNextHop(c, nil); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := newSRS(c); err != nil {
 		errs = append(errs, err)
 	}
 	return errs

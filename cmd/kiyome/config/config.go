@@ -46,12 +46,26 @@ type Mailboxes struct {
 	Delimiter string // of address extensions; "" for none
 }
 
-// Outbound is the content filter for mail that is sent.
+// Outbound is the content filter for mail that is sent, and the way on for mail that is
+// forwarded.
 type Outbound struct {
-	Listen   []string
-	Unknown  string // "pass" or "refuse"
-	NextHop  string
-	Infected string // "clean" or "refuse"
+	Listen         []string
+	Unknown        string // "pass" or "refuse"
+	Infected       string // "clean" or "refuse"
+	NextHop        string // host:port or unix:PATH
+	Connections    int    // to the next hop, at once
+	TLS            string // "none", "may" or "require"
+	TLSCA          string // files; "" for none
+	TLSName        string
+	TLSCertificate string
+	TLSKey         string
+	SRS            SRS
+}
+
+// SRS rewrites the senders of what is forwarded.
+type SRS struct {
+	Domain     string // "" for no rewriting
+	SecretFile string
 }
 
 // Rules says which rules serve.
@@ -142,10 +156,11 @@ func Default() *Config {
 			Delimiter: "+",
 		},
 		Outbound: Outbound{
-			Listen:   []string{"127.0.0.1:2525"},
-			Unknown:  "pass",
-			NextHop:  "127.0.0.1:10026",
-			Infected: "clean",
+			Unknown:     "pass",
+			Infected:    "clean",
+			NextHop:     "127.0.0.1:10026",
+			Connections: 20, // default_destination_concurrency_limit of Postfix
+			TLS:         "may",
 		},
 		Rules: Rules{
 			Dirs:    []string{defaultRulesDir},

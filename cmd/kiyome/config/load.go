@@ -88,6 +88,7 @@ func Parse(file string, text []byte) (*Config, error) {
 	}
 	p.table("", doc)
 	p.campaigns()
+	p.outbound()
 	if len(p.mistakes) > 0 {
 		slices.SortStableFunc(p.mistakes, func(a, b Mistake) int { return a.Line - b.Line })
 		return nil, p.mistakes
@@ -223,6 +224,22 @@ func (p *parser) campaigns() {
 		}
 		if !c.From.IsZero() && !c.To.IsZero() && c.To.Before(c.From) {
 			p.report(key+".to", c.To.Format(time.DateOnly)+" is before "+c.From.Format(time.DateOnly))
+		}
+	}
+}
+
+// outbound checks what the single keys cannot.
+func (p *parser) outbound() {
+	o := p.config.Outbound
+	if (o.TLSCertificate == "") != (o.TLSKey == "") {
+		p.report("outbound.tls_certificate", "a certificate needs outbound.tls_key, and a key needs its certificate")
+	}
+	if (o.SRS.Domain == "") != (o.SRS.SecretFile == "") {
+		p.report("outbound.srs.domain", "outbound.srs needs both domain and secret_file")
+	}
+	for _, address := range o.Listen {
+		if address != "" && slices.Contains(p.config.Inbound.Listen, address) {
+			p.report("outbound.listen", quote(address)+" is in inbound.listen too")
 		}
 	}
 }

@@ -61,12 +61,15 @@ type Status struct {
 	PID      int            `json:"pid"`
 	Started  time.Time      `json:"started"`
 	Uptime   int64          `json:"uptime_seconds"`
-	Config   string         `json:"config,omitempty"` // file; "" for the built-in defaults
-	Listen   []string       `json:"listen"`
+	Config   string         `json:"config,omitempty"`          // file; "" for the built-in defaults
+	Listen   []string       `json:"listen"`                    // for incoming mail
+	Filter   []string       `json:"listen_outbound,omitempty"` // for outgoing mail
+	NextHop  string         `json:"next_hop,omitempty"`
 	Sandbox  bool           `json:"sandbox"`
 	Rules    rules.Compiled `json:"rules"`
 	Scan     worker.Stats   `json:"scan"`
-	LMTP     lmtp.Stats     `json:"lmtp"`
+	LMTP     lmtp.Stats     `json:"lmtp"`     // of incoming mail
+	Outbound lmtp.Stats     `json:"outbound"` // of outgoing mail
 	Accounts Counts         `json:"accounts"`
 }
 

@@ -1,0 +1,118 @@
+package lmtp
+
+import (
+	"errors"
+	"fmt"
+
+	"kiyome/scan"
+	"kiyome/store"
+)
+
+// mailbox is where incoming mail goes, and from where it may be forwarded.
+type mailbox struct {
+	account  string // its address; "" for a mailbox without an account
+	maildir  string
+	language string
+	forward  []string
+	copy     bool // what is forwarded is kept as well
+}
+
+func (m mailbox) remote() bool { return len(m.forward) > 0 }
+
+// steps are the keys by which the forwards are remembered.
+func (m mailbox) steps(r recipient) (keys []string) {
+	for _, to := range m.forward {
+		keys = append(keys, forwardKey(r.key, to))
+	}
+	return keys
+}
+
+// deliver forwards the message and puts into the mailbox what belongs there. Neither
+// waits for the other to succeed, and a retry finds done what was done.
+func (m mailbox) deliver(j *job, r recipient, v *scan.Verdict) delivery {
+	d := outcome(v)
+	f := m.forwards(j, r, v)
+	d.next = f.answers()
+	keep := m.copy || f.stays
+	if f.returned {
+		d.action = repeated
+		return d
+	}
+	if j.before[r.key] != stepLocal {
+		d.err = m.put(j, r, v, keep)
+	}
+	switch {
+	case d.err == nil && f.err == nil:
+		if keep && len(f.sent) > 0 {
+			j.server().trail.add(j.session.tx.id, m.account)
+		}
+		return d
+	case d.err == nil && keep:
+		j.remember(r.key, stepLocal)
+	case d.err == nil && infected(v):
+		j.remember(r.key, stepReport)
+	}
+	f.remember(j, r)
+	d.err = errors.Join(d.err, f.err)
+	return d
+}
+
+// infected reports whether a report is due.
+func infected(v *scan.Verdict) bool { return v != nil && v.Outcome != scan.Clean }
+
+// put makes durable and visible in the mailbox what is due: the report first, then
+// the message, where it is to stay here; of them, what is not there yet.
+func (m mailbox) put(j *job, r recipient, v *scan.Verdict, keep bool) error {
+	var reports []store.Content
+	if infected(v) && j.before[r.key] != stepReport {
+		c, err := m.report(j, r, v)
+		if err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+		reports = append(reports, c)
+	}
+	keep = keep && (v == nil || v.Outcome != scan.ReportOnly)
+	if !keep && len(reports) == 0 {
+		return nil
+	}
+	files, err := j.files(files{r.checked, keep}, v)
+	if err != nil {
+		return err
+	}
+	err = files.To(m.maildir, reports...)
+	if partial, ok := errors.AsType[*store.PartialError](err); ok && len(reports) > 0 && partial.Done > 0 {
+		j.remember(r.key, stepReport)
+	}
+	return err
+}
+
+// files gives what recipients share: the message, if they get it at all.
+func (j *job) files(f files, v *scan.Verdict) (*store.Delivery, error) {
+	if d := j.shared[f]; d != nil {
+		return d, nil
+	}
+	var contents []store.Content
+	if f.message {
+		c, err := newContent(j.trace.mailbox(v), j.msg, v)
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, c)
+	}
+	d := j.server().Store.Prepare(contents...)
+	j.shared[f] = d
+	return d, nil
+}
+
+// report writes the report for one recipient.
+func (m mailbox) report(j *job, r recipient, v *scan.Verdict) (store.Content, error) {
+	mail, err := j.mail(r.given, r.key, m.language)
+	if err != nil {
+		return nil, err
+	}
+	text, err := j.server().Reports.Report(mail, v)
+	if err != nil {
+		return nil, err
+	}
+	return newText(append(j.trace.report(v, r), text...)), nil
+}
