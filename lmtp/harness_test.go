@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"kiyome/accounts"
+	"kiyome/lmtp/relay"
+	"kiyome/lmtp/relay/relaytest"
 	"kiyome/scan"
 	"kiyome/scan/report"
 	"kiyome/store"
@@ -31,17 +33,19 @@ type world struct {
 	state  string
 	logs   *syncBuffer
 	memory *store.Memory
+	hop    *relaytest.Server                  // the next hop
+	boxes  map[string]func(*accounts.Account) // settings of accounts, by local part
 
 	mu    sync.Mutex
 	scans int
 	scan  func(context.Context, *scan.Message) (*scan.Verdict, error)
 }
 
-// newWorld starts a server. Recipients: plain@ has no service, safe@ and
-// safe2@ have it, broken@ cannot be told, everything else is unknown.
+// newWorld starts a server. Accounts: plain@ has no service, safe@ and
+// safe2@ have both, broken@ cannot be told, everything else is unknown.
 func newWorld(t testing.TB, change ...func(*Options)) *world {
 	t.Helper()
-	w := &world{t: t, root: t.TempDir(), state: t.TempDir(), logs: &syncBuffer{}}
+	w := &world{t: t, root: t.TempDir(), state: t.TempDir(), logs: &syncBuffer{}, boxes: map[string]func(*accounts.Account){}}
 	memory, err := store.OpenMemory(filepath.Join(w.state, "memory"), time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +56,7 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 		Store: store.New(store.Options{Hostname: "mail.example.jp", Root: w.root}), Spool: w.state,
 		Log: slog.New(slog.NewTextHandler(w.logs, nil)),
 	}
+	w.nextHop(&o)
 	for _, c := range change {
 		c(&o)
 	}
@@ -89,12 +94,15 @@ func (w *world) Lookup(address string) (accounts.Account, error) {
 	case local == "broken":
 		return a, accounts.ErrDamaged
 	case strings.HasPrefix(local, "plain"):
-		return a, nil
 	case strings.HasPrefix(local, "safe"):
-		a.Inbound.Subscribed = true
-		return a, nil
+		a.Inbound.Subscribed, a.Outbound.Subscribed = true, true
+	default:
+		return a, accounts.ErrUnknown
 	}
-	return a, accounts.ErrUnknown
+	if set := w.boxes[local]; set != nil {
+		set(&a)
+	}
+	return a, nil
 }
 
 // Scan makes world the scanner: clean, unless the test says otherwise.
@@ -124,6 +132,33 @@ func (w *world) scanned() int {
 // Report makes world the reporter.
 func (w *world) Report(m report.Mail, v *scan.Verdict) ([]byte, error) {
 	return fmt.Appendf(nil, "Subject: report\r\n\r\n%s for %s from <%s> about %s\r\n", v.Findings[0].Malware, m.Recipient, m.Sender, m.MessageID), nil
+}
+
+// Notice makes world the writer of notices.
+func (w *world) Notice(m report.Mail, v *scan.Verdict) ([]byte, error) {
+	return fmt.Appendf(nil, "Content-Type: text/plain\r\n\r\n%s was removed\r\n", v.Findings[0].Malware), nil
+}
+
+// NoticeMessage is the other half of that.
+func (w *world) NoticeMessage(m report.Mail, v *scan.Verdict, original []byte) ([]byte, error) {
+	return fmt.Appendf(nil, "%s%s was all there was, says %s of <%s>\r\n", original, v.Findings[0].Malware, m.Language, m.Sender), nil
+}
+
+// nextHop starts a next hop, which takes everything.
+func (w *world) nextHop(o *Options) {
+	w.hop = (&relaytest.Server{}).Start(w.t)
+	c, err := relay.New(relay.Options{Address: w.hop.Addr, Hostname: "mail.example.jp", Patience: 5 * time.Second})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(c.Close)
+	o.NextHop = c
+}
+
+// newFilter starts a server that filters outgoing mail.
+func newFilter(t testing.TB, change ...func(*Options)) *world {
+	t.Helper()
+	return newWorld(t, append([]func(*Options){func(o *Options) { o.Outbound = &Outbound{Notices: o.Reports.(*world)} }}, change...)...)
 }
 
 func (w *world) maildir(local string) string { return filepath.Join(w.root, local, "Maildir") }
@@ -234,7 +269,13 @@ func (c *client) closed() {
 // envelope sends MAIL and RCPTs, each of which must be accepted, and DATA.
 func (c *client) envelope(rcpts ...string) {
 	c.t.Helper()
-	c.sends("MAIL FROM:<sender@example.com>\r\n")
+	c.from("sender@example.com", rcpts...)
+}
+
+// from is envelope for a sender.
+func (c *client) from(sender string, rcpts ...string) {
+	c.t.Helper()
+	c.sends("MAIL FROM:<" + sender + ">\r\n")
 	c.reads("250 ")
 	for _, r := range rcpts {
 		c.sends("RCPT TO:<" + r + ">\r\n")

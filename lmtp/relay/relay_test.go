@@ -147,7 +147,6 @@ func TestFailures(t *testing.T) {
 					t.Errorf("%v, and the next hop has %d messages", r.Err, len(s.Mails()))
 				}
 			}
-			s.Answer = nil
 			if c.pool.takeIdle() != nil != tt.rest {
 				t.Errorf("connection kept: %v, want %v", !tt.rest, tt.rest)
 			}
@@ -284,7 +283,7 @@ func TestAStaleConnectionIsReplaced(t *testing.T) {
 			var mu sync.Mutex
 			mails := 0
 			s := (&relaytest.Server{}).Start(t)
-			s.Answer = func(command string) string {
+			s.SetAnswer(func(command string) string {
 				mu.Lock()
 				defer mu.Unlock()
 				if strings.HasPrefix(command, "MAIL") {
@@ -293,7 +292,7 @@ func TestAStaleConnectionIsReplaced(t *testing.T) {
 					}
 				}
 				return ""
-			}
+			})
 			c := client(t, s)
 			c.Send(t.Context(), mail("a@x.example"))
 			if say == "" {
@@ -314,7 +313,7 @@ func TestAConnectionLostLaterIsNotReplaced(t *testing.T) {
 	s := (&relaytest.Server{}).Start(t)
 	c := client(t, s)
 	c.Send(t.Context(), mail("a@x.example"))
-	s.Answer = when("message", "drop")
+	s.SetAnswer(when("message", "drop"))
 	if r := c.Send(t.Context(), mail("b@x.example"))[0]; !errors.Is(r.Err, ErrUncertain) {
 		t.Errorf("%v", r.Err)
 	}
@@ -360,7 +359,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if s.Opened() > 2 {
 		t.Errorf("%d connections", s.Opened())
 	}
-	s.Answer = when("message", "silence")
+	s.SetAnswer(when("message", "silence"))
 	for range 2 {
 		go c.Send(t.Context(), mail("a@x.example"))
 	}

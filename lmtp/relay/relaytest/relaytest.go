@@ -84,6 +84,13 @@ func (s *Server) Start(t testing.TB) *Server {
 	return s
 }
 
+// SetAnswer changes Answer while it runs.
+func (s *Server) SetAnswer(f func(command string) string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Answer = f
+}
+
 // DropAll closes all connections.
 func (s *Server) DropAll() {
 	s.mu.Lock()
@@ -148,11 +155,12 @@ func (d *dialog) reply(command, usual string) bool {
 func (d *dialog) wanted(command string) string {
 	d.mu.Lock()
 	d.said = append(d.said, command)
+	answer := d.Answer
 	d.mu.Unlock()
-	if d.Answer == nil {
+	if answer == nil {
 		return ""
 	}
-	return d.Answer(command)
+	return answer(command)
 }
 
 func (d *dialog) say(said, usual string) {
