@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -90,7 +91,7 @@ func TestPostfixToDovecot(t *testing.T) {
 	}
 	time.Sleep(time.Second) // what would go out, would go out soon
 	if got := h.outside.all(); len(got) > 0 {
-		t.Errorf("%d messages went outside, the first:\n%s", len(got), got[0])
+		t.Errorf("%d messages went outside, the first:\n%s", len(got), got[0].data)
 	}
 }
 
@@ -161,11 +162,12 @@ func lessOneRange(sent, got string) (missing int, ok bool) {
 // house is Postfix and Dovecot around a kiyome.
 type house struct {
 	*site
-	SMTP    int
-	IMAP    int
-	POP3    int
-	Outside int // where Postfix sends what is for others
-	outside *sink
+	SMTP       int
+	Submission int
+	IMAP       int
+	POP3       int
+	Outside    int // where Postfix sends what is for others
+	outside    *sink
 }
 
 func newHouse(t *testing.T) *house {
@@ -182,7 +184,7 @@ func newHouse(t *testing.T) *house {
 		t.Skip(err)
 	}
 	h := &house{site: newSite(t)}
-	for _, p := range []*int{&h.SMTP, &h.IMAP, &h.POP3} {
+	for _, p := range []*int{&h.SMTP, &h.Submission, &h.IMAP, &h.POP3} {
 		*p = freePort(t)
 	}
 	h.outside = newSink(t)
@@ -305,12 +307,21 @@ func (h *house) await(t *testing.T, box string, n int) []string {
 type sink struct {
 	port int
 	mu   sync.Mutex
-	got  []string
+	got  []outgoing
+}
+
+// outgoing is a message that went outside.
+type outgoing struct {
+	from string
+	to   []string
+	data string
 }
 
 func newSink(t *testing.T) *sink {
 	s := &sink{port: freePort(t)}
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return sinkSession{s}, nil }))
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &sinkSession{sink: s}, nil }))
+	server.EnableSMTPUTF8 = true
+	server.MaxLineLength = 0
 	server.Addr = fmt.Sprintf("127.0.0.1:%d", s.port)
 	go server.ListenAndServe()
 	t.Cleanup(func() {
@@ -321,22 +332,32 @@ func newSink(t *testing.T) *sink {
 	return s
 }
 
-func (s *sink) all() []string {
+func (s *sink) all() []outgoing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.got
+	return slices.Clone(s.got)
 }
 
-type sinkSession struct{ *sink }
+type sinkSession struct {
+	*sink
+	mail outgoing
+}
 
-func (sinkSession) Reset()                               {}
-func (sinkSession) Logout() error                        { return nil }
-func (sinkSession) Mail(string, *smtp.MailOptions) error { return nil }
-func (sinkSession) Rcpt(string, *smtp.RcptOptions) error { return nil }
-func (s sinkSession) Data(r io.Reader) error {
+func (s *sinkSession) Reset()        { s.mail = outgoing{} }
+func (s *sinkSession) Logout() error { return nil }
+func (s *sinkSession) Mail(from string, _ *smtp.MailOptions) error {
+	s.mail = outgoing{from: from}
+	return nil
+}
+func (s *sinkSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.mail.to = append(s.mail.to, to)
+	return nil
+}
+func (s *sinkSession) Data(r io.Reader) error {
 	b, err := io.ReadAll(r)
+	s.mail.data = string(b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.got = append(s.got, string(b))
+	s.got = append(s.got, s.mail)
 	return err
 }

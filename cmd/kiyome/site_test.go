@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"text/template"
@@ -22,17 +23,20 @@ import (
 // site is an installed kiyome in a folder of its own. Started by root, it runs
 // as nobody, as a mail server's user would.
 type site struct {
-	t      *testing.T
-	Dir    string
-	User   string // whom Maildirs belong to
-	Group  string
-	LMTP   int    // port
-	kiyome string // the program
-	uid    uint32
-	gid    uint32
-	serve  *exec.Cmd // the running server
-	ended  chan error
-	log    bytes.Buffer
+	t        *testing.T
+	Dir      string
+	User     string // whom Maildirs belong to
+	Group    string
+	LMTP     int    // port
+	Filter   int    // port for outgoing mail
+	Filtered int    // port of the next hop
+	Infected string // outbound.infected
+	kiyome   string // the program
+	uid      uint32
+	gid      uint32
+	serve    *exec.Cmd // the running server
+	ended    chan error
+	log      syncLog
 }
 
 func newSite(t *testing.T) *site {
@@ -53,7 +57,8 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &site{t: t, Dir: dir, User: owner.Username, Group: group.Name, LMTP: freePort(t), kiyome: filepath.Join(dir, "kiyome")}
+	s := &site{t: t, Dir: dir, User: owner.Username, Group: group.Name, kiyome: filepath.Join(dir, "kiyome"),
+		LMTP: freePort(t), Filter: freePort(t), Filtered: freePort(t), Infected: "clean"}
 	s.uid, s.gid = number(t, owner.Uid), number(t, owner.Gid)
 	copyProgram(t, s.kiyome)
 	s.folder("", 0o755, false)
@@ -117,6 +122,16 @@ func (s *site) write(from, to string, data any) {
 	}
 }
 
+// read gives a file of the site.
+func (s *site) read(name string) string {
+	s.t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.Dir, name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
+
 // command prepares to run kiyome as the owner of the Maildirs.
 func (s *site) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(s.kiyome, args...)
@@ -172,8 +187,27 @@ func (s *site) stop() {
 		s.t.Error("kiyome serve did not end on SIGTERM")
 	}
 	if s.t.Failed() {
-		s.t.Logf("kiyome's log:\n%s", s.log.Bytes()[max(0, s.log.Len()-8000):])
+		log := s.log.String()
+		s.t.Logf("kiyome's log:\n%s", log[max(0, len(log)-8000):])
 	}
+}
+
+// syncLog is a log that can be read while it is written.
+type syncLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *syncLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *syncLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // maildir gives the messages of a mailbox, in the order of their names.

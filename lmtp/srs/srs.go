@@ -58,7 +58,8 @@ func (s *SRS) Rewrite(sender string, now time.Time) string {
 		tag, rest = "SRS1", domain+"="+local[len(kind):]
 	case "SRS1":
 		tag = "SRS1"
-		if _, rest, _ = strings.Cut(behind, "="); !strings.Contains(rest, "=") { // behind a hash that is no use to us
+		_, rest, _ = strings.Cut(behind, "=") // behind a hash that is no use to us
+		if domain, local, _ := strings.Cut(rest, "="); domain == "" || local == "" {
 			return sender
 		}
 	}
