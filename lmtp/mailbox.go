@@ -33,23 +33,25 @@ func (m mailbox) deliver(j *job, r recipient, v *scan.Verdict) delivery {
 	d := outcome(v)
 	f := m.forwards(j, r, v)
 	d.next = f.answers()
-	keep := m.copy || f.stays
 	if f.returned {
 		d.action = repeated
 		return d
 	}
+	keep := m.copy || f.stays
 	if j.before[r.key] != stepLocal {
 		d.err = m.put(j, r, v, keep)
 	}
-	switch {
-	case d.err == nil && f.err == nil:
-		if keep && len(f.sent) > 0 {
-			j.server().trail.add(j.session.tx.id, m.account)
-		}
+	if d.err == nil && keep && len(f.sent) > 0 {
+		j.server().trail.add(j.session.tx.id, m.account)
+	}
+	if d.err == nil && f.err == nil {
 		return d
-	case d.err == nil && keep:
+	}
+	switch {
+	case d.err != nil:
+	case keep:
 		j.remember(r.key, stepLocal)
-	case d.err == nil && infected(v):
+	case infected(v):
 		j.remember(r.key, stepReport)
 	}
 	f.remember(j, r)

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"net/textproto"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +72,16 @@ func TestSubmissionThroughTheFilter(t *testing.T) {
 			}
 		})
 	}
+	t.Run("sendmail", func(t *testing.T) {
+		before := len(h.outside.all())
+		cmd := exec.Command("sendmail", "-f", taro, "-i", outside)
+		cmd.Env = append(os.Environ(), "MAIL_CONFIG="+filepath.Join(h.Dir, "postfix/etc"))
+		cmd.Stdin = bytes.NewReader(bytes.ReplaceAll(testdata.MustMail("clean"), []byte("\r\n"), []byte("\n")))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		h.checkOutgoing(t, testdata.MustMail("clean"), h.outside.await(t, before+1)[before], []string{outside}, "Clean")
+	})
 	t.Run("to a member with the service", func(t *testing.T) {
 		if err := h.submit(jiro, "", []string{"hanako@example.jp"}, infected); err != nil {
 			t.Fatal(err)
@@ -81,8 +94,8 @@ func TestSubmissionThroughTheFilter(t *testing.T) {
 			t.Errorf("%s got something back:\n%s", box, got[0])
 		}
 	}
-	if n := strings.Count(h.log.String(), "direction=outbound"); n != 14 {
-		t.Errorf("recipients passed through the filter %d times, want 14", n)
+	if n := strings.Count(h.log.String(), "direction=outbound"); n != 15 {
+		t.Errorf("recipients passed through the filter %d times, want 15", n)
 	}
 	mailLog := h.read("postfix/mail.log")
 	for _, want := range []string{"passed on: 250 2.0.0 Ok: queued as ", "orig_queue_id="} {
