@@ -13,6 +13,8 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"golang.org/x/sys/unix"
+
+	"kiyome/lmtp/relay"
 )
 
 const (
@@ -86,6 +88,8 @@ type conn struct {
 	out  []byte   // those replies
 	last []byte   // verb of the command handed on last
 
+	origin relay.Origin // what XFORWARD said of the message to come
+
 	// Replies to recipients that the client has not been seen to know.
 	unconfirmed *unconfirmed
 	piped       int // bytes, not handed on yet, that came before those replies were due
@@ -133,33 +137,52 @@ func (c *conn) Read(b []byte) (int, error) {
 	n := copy(b, c.buf[c.r:end])
 	c.line = c.buf[c.r+n-1] != '\n'
 	c.consume(n)
-	c.more = bytes.IndexByte(c.buf[c.r:c.w], '\n') >= 0
+	c.more = c.hasLine()
 	return n, nil
 }
 
-// nextCommand makes a whole command line stand at the head of the buffer.
+// nextCommand makes a whole command line stand at the head of the buffer that is
+// for go-smtp.
 func (c *conn) nextCommand() error {
-	for bytes.IndexByte(c.buf[c.r:c.w], '\n') < 0 {
+	for {
+		if err := c.nextLine(); err != nil {
+			c.confirm(false)
+			return err
+		}
+		if c.piped <= 0 {
+			c.confirm(true)
+		}
+		switch c.last = bytes.ToUpper(firstWord(c.buf[c.r:c.w])); {
+		case string(c.last) == "BDAT":
+			// Its chunk follows unasked and must not be taken for commands.
+			c.confirm(false)
+			c.reply(errChunking)
+			return io.EOF
+		case string(c.last) == "XFORWARD" && c.server.Outbound != nil:
+			if err := c.xforward(); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// nextLine makes a whole line stand at the head of the buffer.
+func (c *conn) nextLine() error {
+	for !c.hasLine() {
 		if c.w-c.r >= maxCommand {
 			return smtp.ErrTooLongLine
 		}
 		if err := c.awaitCommand(); err != nil {
-			c.confirm(false)
 			return err
 		}
 	}
-	if c.piped <= 0 {
-		c.confirm(true)
-	}
-	c.last = bytes.ToUpper(firstWord(c.buf[c.r:c.w]))
-	if string(c.last) == "BDAT" {
-		// Its chunk follows unasked and must not be taken for commands.
-		c.confirm(false)
-		c.reply(errChunking)
-		return io.EOF
-	}
 	return nil
 }
+
+// hasLine reports whether a whole line is in the buffer.
+func (c *conn) hasLine() bool { return bytes.IndexByte(c.buf[c.r:c.w], '\n') >= 0 }
 
 func firstWord(b []byte) []byte {
 	b = b[:min(len(b), 16)]
@@ -236,7 +259,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	switch {
 	case string(c.last) == "LHLO" && len(b) > 3 && bytes.HasPrefix(b, []byte("250")):
 		if c.lhlo = append(c.lhlo, bytes.Clone(b)); b[3] == ' ' {
-			err := c.send(greeting(c.lhlo))
+			err := c.send(greeting(c.lhlo, c.server.Outbound != nil))
 			c.lhlo = nil
 			return len(b), err
 		}
@@ -261,8 +284,9 @@ func (c *conn) flush() error {
 
 // greeting leaves out of the reply to LHLO what we do not want to be asked for:
 // CHUNKING, for go-smtp takes a chunk that a lost connection cut short for
-// whole; SIZE, for it reads sizes as 32 bits and we have no limit to tell.
-func greeting(lines [][]byte) []byte {
+// whole; SIZE, for it reads sizes as 32 bits and we have no limit to tell. The filter
+// offers XFORWARD.
+func greeting(lines [][]byte, filter bool) []byte {
 	var kept [][]byte
 	for _, l := range lines {
 		switch string(bytes.ToUpper(firstWord(l[4:]))) {
@@ -271,6 +295,9 @@ func greeting(lines [][]byte) []byte {
 			l[3] = '-'
 			kept = append(kept, l)
 		}
+	}
+	if filter {
+		kept = append(kept, []byte(xforwardOffer))
 	}
 	kept[len(kept)-1][3] = ' '
 	return bytes.Join(kept, nil)

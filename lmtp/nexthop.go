@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"kiyome/lmtp/relay"
 	"kiyome/scan"
@@ -83,15 +84,20 @@ func (j *job) envelope(from string, to []string, c relay.Content) *relay.Mail {
 	}
 }
 
-// origin says for the log of the next hop where a message comes from.
+// origin says for the log of the next hop where a message comes from: what the MTA
+// said, or its queue id at least.
 func (s *session) origin(queueID string) relay.Origin {
-	if queueID == "" {
-		return nil
+	o := maps.Clone(s.conn.origin)
+	if o == nil {
+		o = relay.Origin{}
 	}
-	return relay.Origin{"IDENT": queueID}
+	if o["IDENT"] == "" && queueID != "" {
+		o["IDENT"] = queueID
+	}
+	return o
 }
 
-// Malware is why a message is refused.
+// malware is why a message is refused.
 type malware struct{ names string }
 
 // Error names what was found.

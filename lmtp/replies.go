@@ -57,6 +57,7 @@ var failures = []failure{
 	{errIncomplete, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "Message is incomplete"}},
 	{errBadSequence, smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "A transaction is open: end it or RSET"}},
 	{errChunking, smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "CHUNKING was not offered"}},
+	{errXforward, smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 5, 4}, Message: "Bad XFORWARD attribute"}},
 	{errNotLMTP, smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "This is LMTP"}},
 }
 

@@ -60,7 +60,7 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 }
 
 // Reset ends the transaction.
-func (s *session) Reset() { s.tx = nil }
+func (s *session) Reset() { s.tx, s.conn.origin = nil, nil }
 
 // Logout ends the session.
 func (s *session) Logout() error { return nil }

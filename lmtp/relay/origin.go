@@ -11,8 +11,8 @@ import (
 // of at most 255 bytes.
 type Origin map[string]string
 
-// originNames lists the attributes that there are.
-var originNames = []string{"NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"}
+// OriginNames lists the attributes that there are.
+var OriginNames = []string{"NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"}
 
 // commands gives the XFORWARD commands for a server that offers the names in offer.
 // A line has 512 bytes at the most, which is why there may be several.
@@ -20,7 +20,7 @@ func (o Origin) commands(offer string) []string {
 	var lines []string
 	offered := " " + strings.ToUpper(offer) + " "
 	line := ""
-	for _, name := range originNames {
+	for _, name := range OriginNames {
 		value, ok := o[name]
 		if !ok || !strings.Contains(offered, " "+name+" ") {
 			continue
