@@ -231,16 +231,22 @@ func (p *parser) campaigns() {
 // outbound checks what the single keys cannot.
 func (p *parser) outbound() {
 	o := p.config.Outbound
-	if (o.TLSCertificate == "") != (o.TLSKey == "") {
-		p.report("outbound.tls_certificate", "a certificate needs outbound.tls_key, and a key needs its certificate")
-	}
-	if (o.SRS.Domain == "") != (o.SRS.SecretFile == "") {
-		p.report("outbound.srs.domain", "outbound.srs needs both domain and secret_file")
-	}
+	p.together("outbound.tls_certificate", o.TLSCertificate, "outbound.tls_key", o.TLSKey)
+	p.together("outbound.srs.domain", o.SRS.Domain, "outbound.srs.secret_file", o.SRS.SecretFile)
 	for _, address := range o.Listen {
 		if address != "" && slices.Contains(p.config.Inbound.Listen, address) {
 			p.report("outbound.listen", quote(address)+" is in inbound.listen too")
 		}
+	}
+}
+
+// together reports a key of two that is given without the other.
+func (p *parser) together(a, valueOfA, b, valueOfB string) {
+	switch {
+	case valueOfA != "" && valueOfB == "":
+		p.report(a, "it needs "+b)
+	case valueOfA == "" && valueOfB != "":
+		p.report(b, "it needs "+a)
 	}
 }
 
