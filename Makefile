@@ -60,6 +60,7 @@ define ensure
 	libc6-dev) echo '#include <stdint.h>' | gcc -E - ;; \
 	libyara-dev) pkg-config --exists yara ;; \
 	postfix) test -x /usr/sbin/postfix ;; \
+	opendkim) test -x /usr/sbin/opendkim ;; \
 	dovecot-core) test -x /usr/sbin/dovecot ;; \
 	dovecot-imapd) test -x /usr/lib/dovecot/imap ;; \
 	dovecot-pop3d) test -x /usr/lib/dovecot/pop3 ;; \
@@ -85,7 +86,7 @@ deps-build:
 	$(call ensure,required,gcc libc6-dev pkg-config libyara-dev)
 
 deps: deps-build ## install what building and testing need, or say what is missing
-	$(call ensure,tests that need them are skipped,postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd strace python3 libmime-tools-perl)
+	$(call ensure,tests that need them are skipped,postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd opendkim strace python3 libmime-tools-perl)
 
 clean: ## remove what was built
 	rm -rf build

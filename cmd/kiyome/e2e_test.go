@@ -167,6 +167,7 @@ type house struct {
 	IMAP       int
 	POP3       int
 	Outside    int // where Postfix sends what is for others
+	Milter     int // of the service for filtered mail; 0 for none
 	outside    *sink
 }
 
