@@ -43,6 +43,7 @@ func numbered(n int) (msg string, infected bool) {
 // load sends numbered messages from several clients until stopped, each again until
 // it is acknowledged, as an MTA does.
 type load struct {
+	port   int
 	mu     sync.Mutex
 	next   int
 	acked  map[int]bool
@@ -52,15 +53,17 @@ type load struct {
 	stop   chan bool
 }
 
-func startLoad(s *site, clients int) *load {
-	l := &load{acked: map[int]bool{}, lost: map[int]bool{}, stop: make(chan bool)}
+func startLoad(s *site, clients int) *load { return loadOn(s.LMTP, clients) }
+
+func loadOn(port, clients int) *load {
+	l := &load{port: port, acked: map[int]bool{}, lost: map[int]bool{}, stop: make(chan bool)}
 	for range clients {
-		l.wg.Go(func() { l.client(s) })
+		l.wg.Go(l.client)
 	}
 	return l
 }
 
-func (l *load) client(s *site) {
+func (l *load) client() {
 	var c *lmtpClient
 	for {
 		select {
@@ -75,7 +78,7 @@ func (l *load) client(s *site) {
 		msg, _ := numbered(n)
 		for try := 0; ; try++ {
 			if c == nil {
-				c = redial(s)
+				c = redial(l.port)
 			}
 			reply := c.deliver(msg, "taro@example.jp")[0]
 			l.note(n, reply)
@@ -92,9 +95,9 @@ func (l *load) client(s *site) {
 }
 
 // redial connects as soon as there is a server again.
-func redial(s *site) *lmtpClient {
+func redial(port int) *lmtpClient {
 	for {
-		if c, err := dialLMTP(s.LMTP); err == nil {
+		if c, err := dialLMTP(port); err == nil {
 			return c
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -107,7 +110,7 @@ func (l *load) note(n int, reply string) {
 	switch {
 	case strings.HasPrefix(reply, "250 "):
 		l.acked[n] = true
-	case strings.HasPrefix(reply, "broken"):
+	case strings.HasPrefix(reply, "broken"), strings.HasPrefix(reply, "451 4.4.2"): // the next hop's reply, then
 		l.lost[n] = true
 	case !strings.HasPrefix(reply, "4"):
 		l.others = append(l.others, reply)

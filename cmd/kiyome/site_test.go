@@ -29,7 +29,8 @@ type site struct {
 	Group    string
 	LMTP     int    // port
 	Filter   int    // port for outgoing mail
-	Filtered int    // port of the next hop
+	Filtered int    // port of the next hop, where that is Postfix
+	NextHop  string // its address
 	Infected string // outbound.infected
 	kiyome   string // the program
 	uid      uint32
@@ -59,6 +60,7 @@ func newSite(t *testing.T) *site {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &site{t: t, Dir: dir, User: owner.Username, Group: group.Name, kiyome: filepath.Join(dir, "kiyome"),
 		LMTP: freePort(t), Filter: freePort(t), Filtered: freePort(t), Infected: "clean"}
+	s.NextHop = fmt.Sprintf("127.0.0.1:%d", s.Filtered)
 	s.uid, s.gid = number(t, owner.Uid), number(t, owner.Gid)
 	copyProgram(t, s.kiyome)
 	s.folder("", 0o755, false)
