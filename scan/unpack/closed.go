@@ -17,7 +17,6 @@ var signatures = []struct {
 	at   int
 	text string
 }{
-	{"ace", 7, "**ACE**"},
 	{"amg", 0, "\xad6\""},
 }
 

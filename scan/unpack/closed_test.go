@@ -8,7 +8,6 @@ import (
 
 func TestClosedArchivesAreNotClean(t *testing.T) {
 	for _, tt := range []struct{ format, head string }{
-		{"ace", "\x11\x22\x31\x00\x00\x00\x90**ACE**\x14"},
 		{"amg", "\xad6\"\x01"},
 		{"", "Rar! is the name"},
 		{"", "a**ACE**"},

@@ -40,6 +40,7 @@ var openers = [...]opener{
 	cmsOpener,
 	lhaOpener,
 	arjOpener,
+	aceOpener,
 	oleOpener,
 	cabOpener,
 	tnefOpener,
