@@ -267,6 +267,7 @@ func TestPolicyDecidesOnWhatWasNotRead(t *testing.T) {
 	zipped := zipOf(t, "secret.txt", "a secret of some length")
 	encrypted := mail(multipart("mixed", "b", text("Hello."), attach("secret.zip", locked(zipped))))
 	damaged := mail(multipart("mixed", "b", text("Hello."), attach("bad.zip", zipped[:len(zipped)-30])))
+	closed := mail(multipart("mixed", "b", text("Hello."), attach("a.amg", "\xad6\"\x01\x00")))
 	deep := text("Hello.")
 	for range 8 {
 		deep = multipart("mixed", "b", deep)
@@ -281,6 +282,9 @@ func TestPolicyDecidesOnWhatWasNotRead(t *testing.T) {
 		{"encrypted, delivered", encrypted, Policy{}, Clean, "encrypted"},
 		{"encrypted, the other policy", encrypted, Policy{Encrypted: "deliver", Unchecked: "cut"}, Clean, "encrypted"},
 		{"encrypted, cut", encrypted, Policy{Encrypted: "cut"}, Cleaned, "encrypted"},
+		{"closed archive, delivered", closed, Policy{}, Clean, "closed archive"},
+		{"closed archive, the other policy", closed, Policy{Encrypted: "deliver", Unchecked: "cut"}, Clean, "closed archive"},
+		{"closed archive, cut", closed, Policy{Encrypted: "cut", Unchecked: "deliver"}, Cleaned, "closed archive"},
 		{"damaged, delivered", damaged, Policy{}, Clean, "damaged"},
 		{"damaged, cut", damaged, Policy{Unchecked: "cut"}, Cleaned, "damaged"},
 		{"encrypted and all there is, cut", mail(attach("secret.zip", locked(zipped))), Policy{Encrypted: "cut"}, ReportOnly, "encrypted"},
@@ -310,6 +314,7 @@ func TestPolicyDecidesOnWhatWasNotRead(t *testing.T) {
 func TestPolicyNames(t *testing.T) {
 	for _, tt := range []struct{ reason, want string }{
 		{"encrypted", "Policy.Encrypted"},
+		{"closed archive", "Policy.ClosedArchive"},
 		{"limit: time", "Policy.Limit"},
 		{"scan error", "Policy.ScanError"},
 		{"worker", "Policy.Worker"},

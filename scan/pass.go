@@ -234,6 +234,8 @@ func reasonOf(err error) string {
 		return reasonLimit + "unpacked"
 	case errors.Is(err, unpack.ErrEncrypted):
 		return reasonEncrypted
+	case errors.Is(err, unpack.ErrClosed):
+		return reasonClosed
 	case errors.Is(err, unpack.ErrUnsupported):
 		return reasonUnsupported
 	}

@@ -11,13 +11,14 @@ import (
 // "objects", "unpacked", "ratio", "overlap", "zeros", "memory" and "scratch" (of containers,
 // see unpack.LimitError).
 const (
-	reasonEncrypted   = "encrypted"   // for want of a password
-	reasonDamaged     = "damaged"     // not to be read to its end
-	reasonUnsupported = "unsupported" // a known format, packed in a way that is not
-	reasonLimit       = "limit: "     // work left undone
-	reasonScanError   = "scan error"  // a fault of ours, caught
-	reasonRules       = "rules"       // the rules could not be run over an object to their end
-	reasonWorker      = "worker"      // the scan ended its worker
+	reasonEncrypted   = "encrypted"      // for want of a password
+	reasonClosed      = "closed archive" // in a format that is published nowhere
+	reasonDamaged     = "damaged"        // not to be read to its end
+	reasonUnsupported = "unsupported"    // a known format, packed in a way that is not
+	reasonLimit       = "limit: "        // work left undone
+	reasonScanError   = "scan error"     // a fault of ours, caught
+	reasonRules       = "rules"          // the rules could not be run over an object to their end
+	reasonWorker      = "worker"         // the scan ended its worker
 )
 
 // policyName is what Finding.Malware says where the policy cuts for a reason.
@@ -32,9 +33,10 @@ func policyName(reason string) string {
 }
 
 // cuts reports whether what was not checked for this reason is treated like a
-// finding: the one place where that is decided.
+// finding: the one place where that is decided. A closed archive keeps what is in it
+// to itself as an encrypted one does.
 func (p Policy) cuts(reason string) bool {
-	if reason == reasonEncrypted {
+	if reason == reasonEncrypted || reason == reasonClosed {
 		return p.Encrypted == "cut"
 	}
 	return p.Unchecked == "cut"

@@ -88,7 +88,7 @@ type Finding struct {
 
 // Unchecked is something that was not read, or not to its end.
 type Unchecked struct {
-	Reason string   `json:"reason"` // "encrypted", "damaged", "unsupported", "limit: …", "scan error", "rules", "worker": see policy.go
+	Reason string   `json:"reason"` // "encrypted", "closed archive", "damaged", "unsupported", "limit: …", "scan error", "rules", "worker": see policy.go
 	Detail string   `json:"detail,omitempty"`
 	Name   string   `json:"name,omitempty"`
 	Path   []string `json:"path,omitempty"`
@@ -97,7 +97,7 @@ type Unchecked struct {
 
 // Policy is what happens to what could not be checked.
 type Policy struct {
-	Encrypted string // "deliver" or "cut": for want of a password
+	Encrypted string // "deliver" or "cut": for want of a password, or in a closed archive
 	Unchecked string // "deliver" or "cut": damaged, unknown, over a limit, time out, scan error
 }
 

@@ -59,7 +59,8 @@ var goldens = []struct {
 		{Malware: "VBS.LoveLetter", Part: "4"}}}},
 	{"policy", nil, scan.Verdict{Outcome: scan.Cleaned, Findings: []scan.Finding{
 		{Malware: "Policy.Encrypted", Policy: "encrypted", Name: "秘密.zip", Part: "2"},
-		{Malware: "Policy.Limit", Policy: "limit: depth", Name: "deep.zip", Part: "3"}}}},
+		{Malware: "Policy.Limit", Policy: "limit: depth", Name: "deep.zip", Part: "3"},
+		{Malware: "Policy.ClosedArchive", Policy: "closed archive", Name: "a.amg", Part: "4"}}}},
 	{"not checked at all", nil, scan.Verdict{Outcome: scan.ReportOnly, Findings: []scan.Finding{
 		{Malware: "Policy.Worker", Policy: "worker"}}}},
 	{"forged names", func(m *Mail) { m.Sender, m.MessageID = forged, "<a@b>\r\nX-Evil: yes" }, scan.Verdict{

@@ -54,7 +54,7 @@ type fact struct {
 	Kind     string // "file", "unnamed", "body", "whole"
 	File     string // of a "file": its name, or the path to it
 	Malware  string
-	Policy   string // "encrypted", "damaged", "unsupported", "limit", "error"; "" when malware was found
+	Policy   string // "encrypted", "closed archive", "damaged", "unsupported", "limit", "error"; "" when malware was found
 	Sender   string // "" is the null sender
 }
 
@@ -190,7 +190,7 @@ func whole(found scan.Finding) bool { return found.Policy != "" && found.Part ==
 func policy(reason string) string {
 	kind, _, _ := strings.Cut(reason, ":")
 	switch kind {
-	case "", "encrypted", "damaged", "unsupported", "limit":
+	case "", "encrypted", "closed archive", "damaged", "unsupported", "limit":
 		return kind
 	}
 	return "error"
@@ -206,7 +206,7 @@ func (w *Writer) prove() error {
 	}
 	body := []scan.Finding{{Malware: "Test", Part: "1", Body: true}}
 	var unchecked []scan.Finding
-	for _, reason := range []string{"encrypted", "damaged", "unsupported", "limit: depth", "scan error"} {
+	for _, reason := range []string{"encrypted", "closed archive", "damaged", "unsupported", "limit: depth", "scan error"} {
 		unchecked = append(unchecked, scan.Finding{Policy: reason, Name: "a.zip", Part: "2"})
 	}
 	nothing := []scan.Finding{{Policy: "worker"}}

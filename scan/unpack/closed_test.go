@@ -21,7 +21,7 @@ func TestClosedArchivesAreNotClean(t *testing.T) {
 			continue
 		}
 		for _, err := range closedEntries(File{Data: data}) {
-			if !errors.Is(err, ErrUnsupported) || !strings.HasPrefix(err.Error(), tt.format+":") {
+			if !errors.Is(err, ErrClosed) || !strings.HasPrefix(err.Error(), tt.format+":") {
 				t.Errorf("%s: %v", tt.format, err)
 			}
 		}

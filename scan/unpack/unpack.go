@@ -16,6 +16,7 @@ import "errors"
 // hands out wraps exactly one of them.
 var (
 	ErrEncrypted   = errors.New("encrypted")
+	ErrClosed      = errors.New("an archive that cannot be opened") // its format is published nowhere
 	ErrDamaged     = errors.New("damaged")
 	ErrUnsupported = errors.New("unsupported method")
 	ErrLimit       = errors.New("over a limit")

@@ -72,7 +72,7 @@ func (n *notes) walk(t testing.TB, a *Arena, l Limits, name string, data []byte)
 	}
 	for i, err := range n.errs {
 		reasons := 0
-		for _, reason := range []error{ErrEncrypted, ErrDamaged, ErrUnsupported, ErrLimit} {
+		for _, reason := range []error{ErrEncrypted, ErrClosed, ErrDamaged, ErrUnsupported, ErrLimit} {
 			if errors.Is(err, reason) {
 				reasons++
 			}

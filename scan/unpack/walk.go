@@ -197,7 +197,7 @@ func isFinal(err error) bool {
 // What openers pass on from decoders counts as damage.
 func (c *container) tell(path []string, name string, err error) {
 	known := func(reason error) bool { return errors.Is(err, reason) }
-	if !slices.ContainsFunc([]error{ErrEncrypted, ErrDamaged, ErrUnsupported, ErrLimit}, known) {
+	if !slices.ContainsFunc([]error{ErrEncrypted, ErrClosed, ErrDamaged, ErrUnsupported, ErrLimit}, known) {
 		err = fmt.Errorf("%w: %v", ErrDamaged, err)
 	}
 	if name != "" {
