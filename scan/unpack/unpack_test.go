@@ -172,7 +172,9 @@ func TestEveryOpenerHasSamplesAndEverySampleIsListed(t *testing.T) {
 			listed = append(listed, s.twin())
 		}
 		first, _, _ := strings.Cut(s.formats, " ")
-		covered[first] = true
+		for _, format := range strings.Fields(s.formats) {
+			covered[format] = true
+		}
 		if got := Detect(File{Name: "x", Data: load(t, s.file)}); !slices.Equal(got, []string{first}) && !slices.Equal(got, also[s.file]) {
 			t.Errorf("Detect(%s) = %q, want %q", s.file, got, first)
 		}
@@ -211,7 +213,7 @@ func TestCutOffAnywhereIsNeverSilent(t *testing.T) {
 	}
 	endless := map[string]bool{"text": true, "mbox": true, "html": true, "vcard": true} // what is left of one is one as well
 	for _, s := range samples(t) {
-		if first, _, _ := strings.Cut(s.formats, " "); !s.readable() || endless[first] {
+		if first, _, _ := strings.Cut(s.formats, " "); !s.readable() || endless[first] || isPackedDisk(s) {
 			continue
 		}
 		t.Run(s.file, func(t *testing.T) {
