@@ -119,8 +119,11 @@ func (r *diskReader) advance() {
 		}
 		return
 	}
-	if p.err != nil {
+	switch held := len(p.data) > 0 || p.body != nil; {
+	case p.err != nil:
 		r.fail(p.err)
+	case held && p.at < r.at:
+		r.fail(errDisk("blocks that lie over one another"))
 	}
 	if over := p.at + int64(len(p.data)) - r.size; over > 0 && over <= int64(len(p.data)) {
 		if kept := int64(len(p.data)) - over; zeros(p.data[kept:]) { // a block that is longer than the disk

@@ -47,6 +47,7 @@ var openers = [...]opener{
 	vhdxOpener,
 	vmdkOpener,
 	qcow2Opener,
+	dmgOpener,
 	tnefOpener,
 	rtfOpener,
 	htmlOpener,

@@ -163,6 +163,7 @@ func TestSamplesOfRealTools(t *testing.T) {
 func TestEveryOpenerHasSamplesAndEverySampleIsListed(t *testing.T) {
 	also := map[string][]string{ // these hold markup, or a cabinet, as it stands
 		"mms-send.mms": {"mms", "html"}, "mms-retrieve.mms": {"mms", "html"}, "html-utf7.html": {"text", "html"}, "ole-msi.msi": {"ole", "cab"},
+		"dmg-tool-bzip2.dmg": {"bzip2", "dmg"},
 	}
 	listed := []string{"samples.txt"}
 	covered := map[string]bool{}
