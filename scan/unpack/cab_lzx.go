@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 )
 
 // lzxDecoder unpacks LZX as cabinets have it (MS-PATCH, section 2, where what is
@@ -492,14 +493,43 @@ func (d *lzxDecoder) symbol(t *lzxTree) int {
 		d.have -= uint(e & 15)
 		return int(e >> 4)
 	}
+	symbol, n := t.find(peek)
+	d.have -= n
+	return symbol
+}
+
+// find looks a symbol up: peek are the next 16 bits, the first the highest. n is how
+// long its code is. The symbol is -1 when the code has none there.
+func (t *lzxTree) find(peek uint32) (symbol int, n uint) {
+	if e := t.table[peek>>(lzxLength-lzxFast)]; e != 0 {
+		return int(e >> 4), uint(e & 15)
+	}
 	for n := lzxFast + 1; n <= lzxLength; n++ {
 		if peek < t.first[n+1] {
 			if peek < t.first[n] {
-				return -1
+				return -1, 0
 			}
-			d.have -= uint(n)
-			return int(t.sorted[t.index[n]+int(peek-t.first[n])>>(lzxLength-n)])
+			return int(t.sorted[t.index[n]+int(peek-t.first[n])>>(lzxLength-n)]), uint(n)
 		}
 	}
-	return -1
+	return -1, 0
+}
+
+// newWIMLZXDecoder makes a decoder for chunks of a WIM image of up to so many bytes.
+func newWIMLZXDecoder(size int) (*lzxDecoder, error) {
+	d, err := newLZXDecoder(max(bits.Len(uint(size-1)), lzxMinBits))
+	if err != nil {
+		return nil, err
+	}
+	d.wim, d.moved = true, make([]byte, len(d.window))
+	return d, nil
+}
+
+// chunk unpacks a chunk of a WIM image, a stream of its own that is not divided into
+// frames. On an error out is what came before it. out holds until the next call.
+func (d *lzxDecoder) chunk(in []byte, size int) (out []byte, err error) {
+	d.restart()
+	d.in, d.next, d.bits, d.have = in, 0, 0, 0
+	err = d.decode(min(size, len(d.window)))
+	return d.translate(d.window[:d.at]), err
 }

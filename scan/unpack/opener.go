@@ -48,6 +48,7 @@ var openers = [...]opener{
 	vmdkOpener,
 	qcow2Opener,
 	dmgOpener,
+	wimOpener,
 	tnefOpener,
 	rtfOpener,
 	htmlOpener,
