@@ -477,9 +477,14 @@ func (i *isoReader) bootCatalog(at int64) {
 			continue // no image: a header, an extension
 		}
 		start := int64(le.Uint32(e[8:])) * isoSector
-		size := max(int64(le.Uint16(e[6:]))*512, isoFloppies[e[1]&0xf])
-		if image := tail(i.data, start); e[1]&0xf == hardDisk || fatMatch(image) {
+		size, floppy := isoFloppies[e[1]&0xf]
+		image := tail(i.data, start)
+		switch {
+		case floppy:
+		case e[1]&0xf == hardDisk, fatMatch(image):
 			size = int64(len(image))
+		default:
+			size = int64(le.Uint16(e[6:])) * 512
 		}
 		i.file(imageFile{name: "boot image", extents: []imageExtent{{start, size}}, size: size, doubtful: true})
 	}
