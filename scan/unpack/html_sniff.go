@@ -35,7 +35,7 @@ func looksLikeText(data []byte) bool {
 // itself.
 func withoutZeros(data []byte) bool {
 	head := data[:min(len(data), sniffWindow)]
-	if bytes.IndexByte(head, 0) < 0 || textDecoder(data) != nil || bytes.HasPrefix(head, []byte(ole1Magic)) {
+	if bytes.IndexByte(head, 0) < 0 || textDecoder(data) != nil || bytes.HasPrefix(head, []byte(ole1Magic)) || oneNoteMatch(head) {
 		return false
 	}
 	rest := bytes.ReplaceAll(head, []byte{0}, nil)
