@@ -26,7 +26,7 @@ type script struct {
 	changes   []step   // by these numbers and strings, once all scripts were read
 	fileName  string   // of what is hidden
 	swaps     bool     // bytes are changed by ^
-	encoded   bool     // some of it cannot be read: see encodedMark
+	encoded   bool     // some of it is said to be encoded, and is not as it should be
 }
 
 const (
@@ -49,7 +49,7 @@ func newScript(text []byte, b *hiddenBudget) *script {
 
 // read reads the script that stands in the text from start to end.
 func (s *script) read(start, end int, basic bool) {
-	s.encoded = s.encoded || bytes.Contains(s.src[start:end], encodedMark)
+	s.encoded = s.encoded || hasStrayMark(s.src[start:end])
 	s.lexer = lexer{code: s.src[:end], at: start, basic: basic}
 	s.advance()
 	for s.tok.kind != tokenEnd {

@@ -288,9 +288,5 @@ func isScript(data []byte) bool {
 	if bytes.HasPrefix(head, []byte("<")) && !bytes.HasPrefix(head, []byte("<!--")) {
 		return false
 	}
-	return bytes.HasPrefix(head, encodedMark) || looksLikeScript(data)
+	return bytes.HasPrefix(head, []byte(encodedMark)) && !isEncodedScript(head) || looksLikeScript(data)
 }
-
-// encodedMark is how a script begins that was made unreadable by Microsoft's
-// script encoder.
-var encodedMark = []byte("#@~^")

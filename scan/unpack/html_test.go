@@ -142,7 +142,7 @@ func TestWaysToHideAFileInAPage(t *testing.T) {
 		{"VBScript's numbers in base 16", "Dim a\nExecute " + chars(long, "ChrW(&H%x)", " & "), "script.txt: " + long},
 		{"VBScript, reversed", "Execute StrReverse(\"" + reversed(long) + "\")", "script.txt: " + long},
 		{"VBScript's quotes", "Dim a\na = \"say \"\"" + long[:30] + "\" & \"" + long[30:] + "\"\"\"", "script.txt: say \"" + long + "\""},
-		{"encoded script", "#@~^DgAAAA==@#@&\\ko$K6,FXAAAA==^#~@", "page: html: unsupported method: encoded script"},
+		{"encoded script without a length", "#@~^DgAAA*==@#@&\\ko$K6,FXAAAA==^#~@", "page: html: unsupported method: encoded script"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := strings.Join(hiddenIn(t, tt.text), "|"); got != tt.want {

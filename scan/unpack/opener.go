@@ -59,6 +59,7 @@ var openers = [...]opener{
 	tnefOpener,
 	rtfOpener,
 	htmlOpener,
+	scriptEncoderOpener,
 	vcardOpener,
 	pgpOpener,
 	pdfOpener,
