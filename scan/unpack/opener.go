@@ -60,6 +60,7 @@ var openers = [...]opener{
 	rtfOpener,
 	htmlOpener,
 	scriptEncoderOpener,
+	base64Opener,
 	vcardOpener,
 	pgpOpener,
 	pdfOpener,
