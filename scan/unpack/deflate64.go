@@ -57,12 +57,19 @@ type inflater64 struct {
 	literals, distances *prefixCode // of the block; nil between two of them
 	stored              int         // bytes left of a block that is stored
 	last                bool
+	nsis                bool // deflate, and a stored block may have its length once only
 }
 
 // newDeflate64 unpacks Deflate64. Where r is an io.ByteReader no byte behind the
 // end is taken from it.
 func newDeflate64(r io.Reader) io.Reader {
 	d := &inflater64{bitStream: bitStream{in: bytesOf(r)}, window: newWindow(deflate64Window)}
+	return &windowReader{window: &d.window, step: d.step}
+}
+
+// newNSISInflater unpacks deflate as the versions of NSIS write it.
+func newNSISInflater(r io.Reader) io.Reader {
+	d := &inflater64{bitStream: bitStream{in: bytesOf(r)}, window: newWindow(deflate64Window), nsis: true}
 	return &windowReader{window: &d.window, step: d.step}
 }
 
@@ -96,15 +103,23 @@ func (d *inflater64) step() error {
 		return errCode
 	}
 	symbol -= deflateEnd + 1
+	if d.nsis && symbol == len(deflate64Lengths)-1 {
+		return d.copyOf(258)
+	}
 	extra, err := d.bits(deflate64LengthBits[symbol])
 	if err != nil {
 		return err
 	}
+	return d.copyOf(deflate64Lengths[symbol] + int(extra))
+}
+
+// copyOf decodes what follows the length of a match.
+func (d *inflater64) copyOf(length int) error {
 	distance, err := d.readDistance()
 	if err != nil {
 		return err
 	}
-	d.match(distance, deflate64Lengths[symbol]+int(extra))
+	d.match(distance, length)
 	return nil
 }
 
@@ -154,15 +169,17 @@ func (d *inflater64) storedBlock() error {
 	if err != nil {
 		return err
 	}
-	inverse, err := d.bits(16)
-	if err != nil {
-		return err
-	}
-	if n != inverse^0xffff {
-		return errors.New("invalid length of a stored block")
-	}
 	d.stored = int(n)
-	return nil
+	switch err := d.need(16); {
+	case err != nil && !d.nsis:
+		return err
+	case err == nil && d.held&0xffff == n^0xffff:
+		_, err = d.bits(16)
+		return err
+	case d.nsis:
+		return nil
+	}
+	return errors.New("invalid length of a stored block")
 }
 
 // dynamicBlock reads the codes of a block (section 3.2.7).
