@@ -59,15 +59,17 @@ func (m nsisMethod) open(b []byte, memory *memory) (s nsisStream) {
 	case nsisBzip2:
 		s.Reader = &nsisBunzip{bits: bitReader{data: b}}
 	case nsisLZMA:
-		filtered := !isNSISLZMA(b) // a byte in front says whether the filter for x86 was used
-		filter := b[0] == 1
+		filtered := len(b) > 1 && b[0] <= 1 && isNSISLZMA(b[1:]) // the byte says whether the filter for x86 was used
+		filter := filtered && b[0] == 1
 		if filtered {
 			b = b[1:]
 		}
-		dict := binary.LittleEndian.Uint32(b[1:])
-		s.lzma = newLZMA(b[0], dict, -1, rangeDecoder{in: b[5:]}, memory)
+		if len(b) < 5 {
+			return nsisStream{Reader: &lzmaReader{err: errShort}}
+		}
+		s.lzma = newLZMA(b[0], binary.LittleEndian.Uint32(b[1:]), -1, rangeDecoder{in: b[5:]}, memory)
 		s.Reader = s.lzma
-		if filtered && filter {
+		if filter {
 			s.Reader = newBranchReader(s.lzma, new(x86Filter), 0)
 		}
 	default:

@@ -3,6 +3,7 @@ package unpack
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -232,6 +233,21 @@ func TestNSISFilterOfPrograms(t *testing.T) {
 		n := walked(t, Limits{}, "f", other)
 		if got := len(n.unchecked); (got > 0) != (want > 0) {
 			t.Errorf("filter %d: unchecked %q", filter, n.unchecked)
+		}
+	}
+}
+
+func TestNSISItemsCutOffAnywhereAreNeverSilent(t *testing.T) {
+	for _, file := range []string{"nsis-zlib.exe", "nsis-bzip2.exe", "nsis-lzma.exe"} {
+		item := load(t, file)[nsisAlign+nsisFirstSize:]
+		item = item[4 : 4+binary.LittleEndian.Uint32(item)&^nsisPacked]
+		method := nsisMethodOf(item)
+		for n := range item {
+			s := method.open(item[:n], nil)
+			if _, err := io.Copy(io.Discard, s); err == nil {
+				t.Errorf("%s: an item cut to %d of %d bytes reads as whole", file, n, len(item))
+			}
+			s.release()
 		}
 	}
 }

@@ -34,6 +34,8 @@ var openers = [...]opener{
 	ntfsOpener,
 	partitionOpener,
 	compressOpener,
+	makeselfOpener,
+	sharOpener,
 	arOpener,
 	cpioOpener,
 	rpmOpener,
