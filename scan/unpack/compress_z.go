@@ -33,17 +33,19 @@ func compressMatch(data []byte) bool {
 func compressEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
 		flags := f.Data[2]
-		z := &lzw{src: f.Data[compressHeader:], most: int(flags & compressBits), block: flags&compressBlock != 0}
-		z.clear()
+		z := &lzw{most: int(flags & compressBits), block: flags&compressBlock != 0}
+		z.reset(f.Data[compressHeader:])
 		yield(member{name: nameLess(f.Name, ".z", "", ".taz", ".tar"), body: z}, nil)
 	}
 }
 
-// lzw unpacks LZW as compress writes it.
+// lzw unpacks LZW as compress writes it, or ARC and Zoo, who have it from there.
 type lzw struct {
 	src   []byte
-	most  int
-	block bool
+	most  int  // bits of the longest codes
+	block bool // there is a code that empties the table
+	end   int  // the code behind that one ends the bytes, where it is not 0
+	loose bool // a new width begins with the next code, not with a group of them
 
 	width  int // of the codes
 	bit    int // of src, at which the next code begins
@@ -58,11 +60,20 @@ type lzw struct {
 	err    error
 }
 
+// reset begins on other bytes.
+func (z *lzw) reset(src []byte) {
+	z.src, z.bit, z.group, z.left, z.err = src, 0, 0, nil, nil
+	z.clear()
+}
+
 // clear empties the table.
 func (z *lzw) clear() {
 	z.width, z.last, z.next = lzwFirst, -1, 256
-	if z.block {
-		z.next = 257
+	switch {
+	case z.end != 0:
+		z.next = z.end + 1
+	case z.block:
+		z.next = lzwClear + 1
 	}
 }
 
@@ -100,6 +111,9 @@ func (z *lzw) code() (int, error) {
 // skip passes over what is left of a group of eight codes: they are written
 // together, and a new width begins with a new group.
 func (z *lzw) skip() {
+	if z.loose {
+		return
+	}
 	size := 8 * z.width
 	z.bit = z.group + (z.bit-z.group+size-1)/size*size
 	z.group = z.bit
@@ -115,6 +129,9 @@ func (z *lzw) step() error {
 		z.skip()
 		z.clear()
 		return nil
+	}
+	if code == z.end && z.end != 0 {
+		return io.EOF
 	}
 	if code > z.next || code == z.next && z.last < 0 || z.last < 0 && code > 255 {
 		return fmt.Errorf("%w: code %d", ErrDamaged, code)
