@@ -1,6 +1,9 @@
 package unpack
 
-import "slices"
+import (
+	"io"
+	"slices"
+)
 
 // Static Huffman codes: the methods lh4 to lh7 and lhx of LHA, LHARK's own lh7,
 // and 1 to 3 of ARJ. A member is a row of blocks, each with its tables in front.
@@ -133,6 +136,7 @@ type lzhDecoder struct {
 	positionBits int  // of the number of position codes
 	lhark        bool // LHARK's way to write lengths and positions
 	empty        bool // a block of 0 codes has none
+	ends         bool // a block of 0 codes is behind the last one
 
 	left      int  // codes that the block still has
 	metEmpty  bool // there was a block of 0 codes
@@ -180,6 +184,9 @@ func (d *lzhDecoder) block() error {
 		return errLZEnd
 	}
 	if d.left == 0 {
+		if d.ends {
+			return io.EOF
+		}
 		d.metEmpty = true
 		if !d.empty {
 			d.left = 1 << 16 // what the counter of LHA makes of it, which has 16 bits
