@@ -6,14 +6,13 @@ import (
 	"testing"
 
 	"kiyome/accounts"
-	"kiyome/lmtp/relay/relaytest"
 	"kiyome/lmtp/srs"
 	"kiyome/scan"
 )
 
 // forwards makes a mailbox forward its mail.
 func (w *world) forwards(local string, noCopy bool, to ...string) {
-	w.boxes[local] = func(a *accounts.Account) { a.Forward, a.NoCopy = to, noCopy }
+	w.account(local, func(a *accounts.Account) { a.Forward, a.NoCopy = to, noCopy })
 }
 
 // send delivers a message and gives the reply.
@@ -143,18 +142,46 @@ func TestDeferredThenRefused(t *testing.T) {
 	}
 }
 
+// One of two is refused, the other one busy: a retry asks for the busy one only, and
+// what stays here is here once.
+func TestRefusedAndDeferred(t *testing.T) {
+	w := newWorld(t)
+	w.forwards("plain", true, "a@x.example", "b@y.example")
+	w.hop.SetAnswer(func(command string) string {
+		switch {
+		case strings.HasPrefix(command, "RCPT TO:<a@"):
+			return "550 5.1.1 gone"
+		case strings.HasPrefix(command, "RCPT TO:<b@"):
+			return "450 4.2.1 busy"
+		}
+		return ""
+	})
+	for range 3 {
+		if reply := w.send("sender@example.com", "plain@example.jp", sample); !strings.HasPrefix(reply, "450 4.2.1") {
+			t.Fatalf("reply %q", reply)
+		}
+		w.holds(t, "plain", []string{sample})
+	}
+	w.hop.SetAnswer(nil)
+	if reply := w.send("sender@example.com", "plain@example.jp", sample); !strings.HasPrefix(reply, "250 ") {
+		t.Errorf("reply %q", reply)
+	}
+	w.holds(t, "plain", []string{sample})
+	if m := w.hop.Mails(); len(m) != 1 || !slices.Equal(m[0].To, []string{"<b@y.example>"}) {
+		t.Errorf("forwarded %q", m)
+	}
+}
+
 // The mailbox is full: the forward that was made is not made again.
 func TestTheMailboxFailsAndTheForwardDoesNot(t *testing.T) {
 	w := newWorld(t)
-	w.forwards("plain", false, "a@x.example")
-	broken := w.boxes["plain"]
-	w.boxes["plain"] = func(a *accounts.Account) { broken(a); a.Maildir = "/nowhere" }
+	w.account("plain", func(a *accounts.Account) { a.Forward, a.Maildir = []string{"a@x.example"}, "/nowhere" })
 	for range 2 {
 		if reply := w.send("sender@example.com", "plain@example.jp", sample); !strings.HasPrefix(reply, "451 4.3.0") {
 			t.Fatalf("reply %q", reply)
 		}
 	}
-	w.boxes["plain"] = broken
+	w.forwards("plain", false, "a@x.example")
 	w.send("sender@example.com", "plain@example.jp", sample)
 	w.holds(t, "plain", []string{sample})
 	if n := len(w.hop.Mails()); n != 1 {
@@ -285,7 +312,12 @@ func TestAddressesOutsideASCIIAreForwardedWithSMTPUTF8(t *testing.T) {
 	if from := w.hop.Mails()[0].From; !strings.HasSuffix(from, " SMTPUTF8") {
 		t.Errorf("MAIL FROM:%s", from)
 	}
-	w.hop.Offers = relaytest.Without("SMTPUTF8")
+	w.hop.SetAnswer(func(command string) string {
+		if strings.HasPrefix(command, "EHLO") {
+			return "250-next.example\n250 8BITMIME"
+		}
+		return ""
+	})
 	w.hop.DropAll()
 	if reply := w.send("sender@example.com", "plain@example.jp", sample+"again\r\n"); !strings.HasPrefix(reply, "451 4.6.7") {
 		t.Errorf("reply %q", reply)

@@ -34,9 +34,9 @@ type world struct {
 	logs   *syncBuffer
 	memory *store.Memory
 	hop    *relaytest.Server                  // the next hop
-	boxes  map[string]func(*accounts.Account) // settings of accounts, by local part
 
 	mu    sync.Mutex
+	boxes map[string]func(*accounts.Account) // settings of accounts, by local part
 	scans int
 	scan  func(context.Context, *scan.Message) (*scan.Verdict, error)
 }
@@ -99,10 +99,20 @@ func (w *world) Lookup(address string) (accounts.Account, error) {
 	default:
 		return a, accounts.ErrUnknown
 	}
-	if set := w.boxes[local]; set != nil {
+	w.mu.Lock()
+	set := w.boxes[local]
+	w.mu.Unlock()
+	if set != nil {
 		set(&a)
 	}
 	return a, nil
+}
+
+// account changes the settings of an account.
+func (w *world) account(local string, set func(*accounts.Account)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.boxes[local] = set
 }
 
 // Scan makes world the scanner: clean, unless the test says otherwise.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"kiyome/accounts"
 	"kiyome/lmtp/relay"
 	"kiyome/scan"
 	"kiyome/scan/mime"
@@ -305,6 +306,14 @@ func TestASenderIsLookedUpOnceForATransaction(t *testing.T) {
 	c.reads("250 ")
 	if w.scanned() != 1 {
 		t.Errorf("%d scans, want that of the first message", w.scanned())
+	}
+	c.sends("MAIL FROM:<plain@example.jp>\r\nRCPT TO:<a@x.example>\r\n")
+	c.reads("250 ", "250 ")
+	w.account("plain", func(a *accounts.Account) { a.Outbound.Subscribed = true }) // between two recipients of one message
+	c.sends("RCPT TO:<b@x.example>\r\nDATA\r\n" + dotted(sample))
+	c.reads("250 ", "354 ", "250 ", "250 ")
+	if m := w.hop.Mails(); w.scanned() != 1 || len(m) != 3 || len(m[2].To) != 2 {
+		t.Errorf("%d scans, passed on: %q", w.scanned(), m)
 	}
 }
 

@@ -115,6 +115,15 @@ func (s *Server) Said() []string {
 	return slices.Clone(s.said)
 }
 
+// Forget gives the commands that came, and starts anew: without them, without messages.
+func (s *Server) Forget() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	said := s.said
+	s.said, s.mails = nil, nil
+	return said
+}
+
 // Opened is how many connections were made.
 func (s *Server) Opened() int {
 	s.mu.Lock()
@@ -190,7 +199,9 @@ func (d *dialog) command(line string) {
 		}
 		d.reply(line, "250-"+strings.Join(append([]string{"next.example"}, offers...), "\r\n250-")+"\r\n250 HELP")
 	case "STARTTLS":
-		if d.reply(line, "220 2.0.0 Ready") && d.TLS != nil {
+		said := d.wanted(line)
+		d.say(said, "220 2.0.0 Ready")
+		if d.TLS != nil && (said == "" || strings.HasPrefix(said, "220")) {
 			c := tls.Server(d.conn, d.TLS)
 			d.conn, d.in = c, bufio.NewReader(c)
 		}
