@@ -33,7 +33,7 @@ type world struct {
 	state  string
 	logs   *syncBuffer
 	memory *store.Memory
-	hop    *relaytest.Server                  // the next hop
+	hop    *relaytest.Server // the next hop
 
 	mu    sync.Mutex
 	boxes map[string]func(*accounts.Account) // settings of accounts, by local part
