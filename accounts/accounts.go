@@ -29,6 +29,9 @@ var (
 	ErrNewer      = errors.New("account database of a newer version")
 	ErrLocked     = errors.New("account database is in use") // by a server, or another command
 	ErrBusy       = errors.New("busy, try again")
+	ErrMonth      = errors.New("not a month")
+	ErrIneligible = errors.New("not eligible for the service")
+	ErrIssued     = errors.New("bill is closed already")
 )
 
 // Service is what an account can subscribe to.

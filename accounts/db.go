@@ -33,6 +33,7 @@ type Options struct {
 	Delimiter string        // of address extensions: "+"; each character of it is one; "" for none
 	Path      string        // template of Maildir paths, see ExpandPath
 	Timeout   time.Duration // how long to wait for the lock, and for other changes; default 3 s
+	Tariff    Tariff        // of bills; see SetTariff
 	Now       func() time.Time
 }
 
@@ -42,6 +43,7 @@ type DB struct {
 	file    *os.File // the one that bbolt has mapped; it holds the lock
 	path    string
 	options Options
+	prices  atomic.Pointer[Tariff]
 
 	writer     chan struct{} // has room for the one change that is under way
 	unwritable atomic.Bool   // a change ended in a panic: bbolt's lock for writers is lost
@@ -109,6 +111,7 @@ func open(file string, o Options, flag int) (*DB, error) {
 	}
 	db := &DB{file: f, path: file, options: o, writer: make(chan struct{}, 1)}
 	db.whole.Store(info.Size())
+	db.SetTariff(o.Tariff)
 	err = guarded(func() error {
 		db.bolt, err = bolt.Open(file, 0, &bolt.Options{
 			ReadOnly:     flag == os.O_RDONLY,
@@ -257,11 +260,7 @@ func create(file string) error {
 	if err := os.Link(tmp.Name(), file); err != nil {
 		return err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncFolder(dir)
 }
 
 // giveToOwner gives a file to the owner of its folder.

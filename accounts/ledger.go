@@ -32,22 +32,41 @@ func (r *record) at(now time.Time) Account {
 	return a
 }
 
-// fold computes a record from all events of one account, in the order of Seq.
-// It is the one place that knows what an account's history means: changes,
-// Check and Import all ask it. An event that is not possible where it stands
-// makes it fail with ErrTransition.
+// fold computes a record from all events of one account, in the order of Seq. An
+// event that is not possible where it stands makes it fail with ErrTransition.
 func fold(events []Event) (record, error) {
+	r := record{events: uint64(len(events))}
+	err := replay(events, func(e Event, _, after Account) {
+		if newest := events[len(events)-1]; e.Effective.After(newest.At) {
+			r.pending = append(r.pending, Event{Kind: e.Kind, Service: e.Service, Effective: e.Effective})
+		} else {
+			r.account = after
+		}
+	})
+	if err != nil {
+		return record{}, err
+	}
+	if r.account.Address == "" {
+		return record{}, fmt.Errorf("%s: %w: it would begin in the future", events[0].Address, ErrTransition)
+	}
+	return r, nil
+}
+
+// replay walks through the events of one account, given in the order of Seq, in
+// the order in which they take effect. Those that were revoked are left out; of
+// each other one visit hears how the account was before it and is after it.
+//
+// It is the one place that knows what an account's history means: changes, bills,
+// Check and Import all ask it. An event that is not possible where it stands ends
+// it with ErrTransition.
+func replay(events []Event, visit func(e Event, before, after Account)) error {
 	if len(events) == 0 {
-		return record{}, fmt.Errorf("an account without events: %w", ErrDamaged)
+		return fmt.Errorf("an account without events: %w", ErrDamaged)
 	}
 	newest := events[len(events)-1]
-	ordered := slices.SortedStableFunc(slices.Values(events), func(a, b Event) int {
-		return cmp.Or(a.Effective.Compare(b.Effective), cmp.Compare(a.Seq, b.Seq))
-	})
-	r := record{events: uint64(len(events))}
 	var state Account
 	var ends []Event
-	for _, e := range ordered {
+	for _, e := range inEffect(events) {
 		if revoked(ends, e) {
 			continue
 		}
@@ -56,22 +75,26 @@ func fold(events []Event) (record, error) {
 			next, why = state, "" // its one effect is on what it revokes
 		}
 		if why != "" {
-			return record{}, impossible(newest, e, why)
+			return impossible(newest, e, why)
 		}
-		state = next
 		if e.Kind == Cancelled || e.Kind == Closed {
 			ends = append(ends, e)
 		}
-		if e.Effective.After(newest.At) {
-			r.pending = append(r.pending, Event{Kind: e.Kind, Service: e.Service, Effective: e.Effective})
-		} else {
-			r.account = state
-		}
+		visit(e, state, next)
+		state = next
 	}
-	if r.account.Address == "" {
-		return record{}, fmt.Errorf("%s: %w: it would begin in the future", newest.Address, ErrTransition)
+	return nil
+}
+
+// inEffect gives events in the order in which they take effect.
+func inEffect(events []Event) []Event {
+	order := func(a, b Event) int {
+		return cmp.Or(a.Effective.Compare(b.Effective), cmp.Compare(a.Seq, b.Seq))
 	}
-	return r, nil
+	if slices.IsSortedFunc(events, order) { // as nearly all are
+		return events
+	}
+	return slices.SortedStableFunc(slices.Values(events), order)
 }
 
 // revoked reports whether e had not yet taken effect when a cancel or close,
@@ -151,6 +174,14 @@ func apply(a Account, e Event) (Account, string) {
 		why = fmt.Sprintf("there is no service %.40q", e.Service)
 	}
 	return a, why
+}
+
+// Of gives the state of one service.
+func (a Account) Of(s Service) State {
+	if s == Outbound {
+		return a.Outbound
+	}
+	return a.Inbound
 }
 
 // open reports whether the account is there and not closed.

@@ -138,7 +138,8 @@ const widest = 40
 // list prints the accounts that wanted picks.
 func (a *app) list(db control.Accounts, asJSON bool, wanted func(accounts.Account) bool) error {
 	lines := json.NewEncoder(a.out)
-	rows := [][]string{{"ADDRESS", "INBOUND", "OUTBOUND", "LANGUAGE", "OWNER"}}
+	t := &table{out: a.out}
+	t.add("ADDRESS", "INBOUND", "OUTBOUND", "LANGUAGE", "OWNER")
 	var printErr error
 	listed := false
 	err := db.List(func(acc accounts.Account) bool {
@@ -154,16 +155,32 @@ func (a *app) list(db control.Accounts, asJSON bool, wanted func(accounts.Accoun
 		if !acc.Closed.IsZero() {
 			name += " (closed)"
 		}
-		rows = append(rows, []string{name, stateWord(acc.Inbound), stateWord(acc.Outbound), acc.Language, acc.Owner})
-		if len(rows) == aligned {
-			printErr, rows = printColumns(a.out, rows), nil
-		}
+		printErr = t.add(name, stateWord(acc.Inbound), stateWord(acc.Outbound), acc.Language, acc.Owner)
 		return printErr == nil
 	})
 	if listed && printErr == nil {
-		printErr = printColumns(a.out, rows)
+		printErr = t.flush()
 	}
 	return errors.Join(err, printErr)
+}
+
+// A table prints rows as they come, aligned as far as they are held back.
+type table struct {
+	out  io.Writer
+	rows [][]string
+}
+
+func (t *table) add(row ...string) error {
+	if t.rows = append(t.rows, row); len(t.rows) < aligned {
+		return nil
+	}
+	return t.flush()
+}
+
+func (t *table) flush() error {
+	rows := t.rows
+	t.rows = nil
+	return printColumns(t.out, rows)
 }
 
 // printColumns aligns rows of equal length.

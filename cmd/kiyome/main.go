@@ -69,7 +69,7 @@ func (e exit) Unwrap() error { return e.err }
 
 // negatives are errors that answer the question of the command with no.
 var negatives = []error{
-	accounts.ErrUnknown, accounts.ErrExists, accounts.ErrTransition,
+	accounts.ErrUnknown, accounts.ErrExists, accounts.ErrTransition, accounts.ErrIneligible, accounts.ErrIssued,
 	control.ErrNoServer, control.ErrRefused,
 	rules.ErrNone, rules.ErrNoEICAR, rules.ErrWouldLose,
 }

@@ -80,7 +80,7 @@ func (s *server) Reload(ctx context.Context) (control.Reloaded, error) {
 	if err != nil {
 		return s.refuse(err)
 	}
-	// Only the rules and the passwords change while the server runs.
+	// Only the rules, the passwords and what the services cost change while the server runs.
 	next := *s.config
 	next.Rules = fresh.Rules
 	set, problems, err := buildRules(ctx, &next)
@@ -94,12 +94,14 @@ func (s *server) Reload(ctx context.Context) (control.Reloaded, error) {
 		return s.refuse(err)
 	}
 	restart := slices.DeleteFunc(config.Changed(s.config, fresh), func(key string) bool {
-		return strings.HasPrefix(key, "rules.") || key == "scan.passwords"
+		return strings.HasPrefix(key, "rules.") || strings.HasPrefix(key, "billing.") || key == "scan.passwords"
 	})
 	if len(restart) > 0 {
 		s.log.Warn("settings that need a restart have changed", "settings", restart)
 	}
 	s.config.Rules, s.config.Scan.Passwords, s.passwords = fresh.Rules, fresh.Scan.Passwords, passwords
+	s.config.Billing = fresh.Billing
+	s.db.SetTariff(tariff(s.config))
 	return control.Reloaded{Rules: set, Problems: problems, Restart: restart}, nil
 }
 

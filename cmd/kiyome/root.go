@@ -49,7 +49,7 @@ out, the rest is delivered as it came, and a report says what was removed.`,
 		c.GroupID = "mail"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{a.accountCommand(), a.rulesCommand(), a.statusCommand(), a.backupCommand(), a.configCommand()} {
+	for _, c := range []*cobra.Command{a.accountCommand(), a.billingCommand(), a.rulesCommand(), a.statusCommand(), a.backupCommand(), a.configCommand()} {
 		c.GroupID = "manage"
 		root.AddCommand(c)
 	}
@@ -209,5 +209,5 @@ func openFile(c *config.Config, create bool) (*accounts.DB, error) {
 }
 
 func accountOptions(c *config.Config) accounts.Options {
-	return accounts.Options{Delimiter: c.Mailboxes.Delimiter, Path: c.Mailboxes.Path}
+	return accounts.Options{Delimiter: c.Mailboxes.Delimiter, Path: c.Mailboxes.Path, Tariff: tariff(c)}
 }

@@ -115,9 +115,18 @@ type Report struct {
 
 // Billing is what the services cost.
 type Billing struct {
-	Inbound   int // a month, before tax, in yen
+	Currency  string // ISO 4217
+	Inbound   int    // a month, before tax, in the smallest unit of the currency
 	Outbound  int
+	Prices    []*Price
 	Campaigns []*Campaign
+}
+
+// Price changes what the services cost.
+type Price struct {
+	From     time.Time // the first day of a month, at midnight UTC
+	Inbound  *int      // nil: as before
+	Outbound *int
 }
 
 // Campaign makes the month of subscribing free.
@@ -181,7 +190,7 @@ func Default() *Config {
 			},
 		},
 		Report:  Report{Language: "ja"},
-		Billing: Billing{Inbound: 150, Outbound: 150},
+		Billing: Billing{Currency: "JPY", Inbound: 150, Outbound: 150},
 		Log:     Log{Format: "text", Level: "info"},
 	}
 }

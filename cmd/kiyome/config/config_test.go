@@ -96,6 +96,15 @@ func TestPrintIsReadBackAsTheSame(t *testing.T) {
 			[scan.limits]
 			unpacked = "1536MiB"
 			memory = 100000000
+			[billing]
+			currency = "EUR"
+			[[billing.price]]
+			from = 2014-04-01
+			inbound = 0
+			outbound = 99
+			[[billing.price]]
+			from = 2013-04-01
+			outbound = 98
 			[[billing.campaign]]
 			service = "inbound"
 			from = 2014-10-01
@@ -131,7 +140,7 @@ func TestPrintIsReadBackAsTheSame(t *testing.T) {
 func TestEverySettingExplainsItself(t *testing.T) {
 	c := Default()
 	c.Rules.Sets = map[string]*RuleSet{"x": defaultRuleSet()}
-	c.Billing.Campaigns = []*Campaign{{}}
+	c.Billing.Campaigns, c.Billing.Prices = []*Campaign{{}}, []*Price{{}}
 	seen := make(map[string]bool)
 	for _, s := range c.settings() {
 		if s.help == "" || !strings.HasSuffix(s.help, ".") || seen[s.key] {

@@ -87,6 +87,7 @@ func Parse(file string, text []byte) (*Config, error) {
 		p.settings[s.key] = s.value
 	}
 	p.table("", doc)
+	p.prices()
 	p.campaigns()
 	p.outbound()
 	if len(p.mistakes) > 0 {
@@ -144,6 +145,10 @@ func (p *parser) prepare(doc map[string]any) {
 		p.config.Rules.Sets[name] = defaultRuleSet()
 	}
 	billing, _ := doc["billing"].(map[string]any)
+	prices, _ := billing["price"].([]map[string]any)
+	for range prices {
+		p.config.Billing.Prices = append(p.config.Billing.Prices, new(Price))
+	}
 	campaigns, _ := billing["campaign"].([]map[string]any)
 	for range campaigns {
 		p.config.Billing.Campaigns = append(p.config.Billing.Campaigns, new(Campaign))
@@ -171,6 +176,8 @@ func (p *parser) table(prefix string, table map[string]any) {
 			p.report(key, show(v)+" is not a table")
 		case key == "billing.campaign":
 			p.report(key, "campaigns are written [[billing.campaign]]")
+		case key == "billing.price":
+			p.report(key, "changes of prices are written [[billing.price]]")
 		default:
 			p.report(key, "unknown key"+p.suggestion(prefix, name))
 		}
@@ -214,12 +221,35 @@ func (p *parser) suggestion(prefix, name string) string {
 	return "; did you mean " + places[0] + "?"
 }
 
+// prices checks what the single keys cannot.
+func (p *parser) prices() {
+	seen := make(map[time.Time]bool)
+	for i, c := range p.config.Billing.Prices {
+		key := fmt.Sprintf("billing.price[%d]", i)
+		switch {
+		case c.From.IsZero() || c.Inbound == nil && c.Outbound == nil:
+			if !p.reported(key) {
+				p.report(key, "a change of prices needs from, and inbound or outbound or both")
+			}
+		case c.From.Day() != 1:
+			p.report(key+".from", c.From.Format(time.DateOnly)+" is not the first day of a month: prices change with the month")
+		case seen[c.From]:
+			p.report(key+".from", "the prices change twice on "+c.From.Format(time.DateOnly))
+		}
+		seen[c.From] = true
+	}
+}
+
+// reported tells whether a mistake is known already of a key or what is below it.
+func (p *parser) reported(key string) bool {
+	return slices.ContainsFunc(p.mistakes, func(m Mistake) bool { return strings.HasPrefix(m.Key, key) })
+}
+
 // campaigns checks what the single keys cannot.
 func (p *parser) campaigns() {
 	for i, c := range p.config.Billing.Campaigns {
 		key := fmt.Sprintf("billing.campaign[%d]", i)
-		known := slices.ContainsFunc(p.mistakes, func(m Mistake) bool { return strings.HasPrefix(m.Key, key) })
-		if (c.Service == "" || c.From.IsZero() || c.To.IsZero()) && !known {
+		if (c.Service == "" || c.From.IsZero() || c.To.IsZero()) && !p.reported(key) {
 			p.report(key, "a campaign needs service, from and to")
 		}
 		if !c.From.IsZero() && !c.To.IsZero() && c.To.Before(c.From) {

@@ -15,6 +15,9 @@ func (c *Config) Print(w io.Writer) error {
 	fmt.Fprintln(b, "# Configuration of kiyome. A key that is left out has its default.")
 	section := ""
 	for _, s := range c.settings() {
+		if s.value.toml() == "" {
+			continue // left out
+		}
 		table, key := splitKey(s.key)
 		if table != section {
 			fmt.Fprintf(b, "\n%s\n", header(table))

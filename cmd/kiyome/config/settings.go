@@ -67,8 +67,9 @@ func (c *Config) settings() []setting {
 		{"report.provider", text(&c.Report.Provider, oneLine), `Who signs the reports. "" means the hostname.`},
 		{"report.templates", text(&c.Report.Templates, absoluteOrNone), `Folder with report.ja.txt and report.en.txt in place of the built-in ones.`},
 
-		{"billing.inbound", number(&c.Billing.Inbound, 0, 1_000_000), `Not in service yet. Yen a month before tax.`},
-		{"billing.outbound", number(&c.Billing.Outbound, 0, 1_000_000), `Not in service yet. Yen a month before tax.`},
+		{"billing.currency", text(&c.Billing.Currency, currency), `The currency of all fees, by its ISO 4217 code.`},
+		{"billing.inbound", number(&c.Billing.Inbound, 0, maxFee), `What inbound costs a month, before tax, in the smallest unit of the currency (yen, cents). [[billing.price]] changes it from a month on.`},
+		{"billing.outbound", number(&c.Billing.Outbound, 0, maxFee), `The same of outbound.`},
 
 		{"control.group", text(&c.Control.Group, oneLine), `A group whose members may use control.sock, besides root and the server's own user.`},
 
@@ -76,6 +77,7 @@ func (c *Config) settings() []setting {
 		{"log.level", choice(&c.Log.Level, "debug", "info", "warn", "error"), `From which level on.`},
 	}
 	rows = append(rows, c.setSettings()...)
+	rows = append(rows, c.priceSettings()...)
 	return append(rows, c.campaignSettings()...)
 }
 
@@ -93,14 +95,31 @@ func (c *Config) setSettings() []setting {
 	return rows
 }
 
+// maxFee bounds a monthly fee: with it, a bill of ten million accounts fits any integer.
+const maxFee = 100_000_000
+
+// priceSettings lists the keys of the changes of prices that the file has.
+func (c *Config) priceSettings() []setting {
+	var rows []setting
+	for i, p := range c.Billing.Prices {
+		key := fmt.Sprintf("billing.price[%d]", i)
+		rows = append(rows,
+			setting{key + ".from", date(&p.From), `The first day of the month from which these prices hold, until the next change.`},
+			setting{key + ".inbound", numberOrNone(&p.Inbound, 0, maxFee), `Left out, it stays as it was.`},
+			setting{key + ".outbound", numberOrNone(&p.Outbound, 0, maxFee), `Left out, it stays as it was.`},
+		)
+	}
+	return rows
+}
+
 // campaignSettings lists the keys of the campaigns that the file has.
 func (c *Config) campaignSettings() []setting {
 	var rows []setting
 	for i, p := range c.Billing.Campaigns {
 		key := fmt.Sprintf("billing.campaign[%d]", i)
 		rows = append(rows,
-			setting{key + ".service", choice(&p.Service, "inbound", "outbound"), `Not in service yet. Which service is free in the month of subscribing.`},
-			setting{key + ".from", date(&p.From), `First day.`},
+			setting{key + ".service", choice(&p.Service, "inbound", "outbound"), `Which service is free in the month of subscribing, for mailboxes that never had it before.`},
+			setting{key + ".from", date(&p.From), `First day on which subscribing makes it free, in the configured time zone.`},
 			setting{key + ".to", date(&p.To), `Last day.`},
 		)
 	}

@@ -114,6 +114,34 @@ func number(p *int, least, most int) value {
 	}
 }
 
+// numberOrNone is a number that may be left out; its TOML is then empty.
+func numberOrNone(p **int, least, most int) value {
+	return value{
+		set: func(v any) error {
+			var n int
+			if err := number(&n, least, most).set(v); err != nil {
+				return err
+			}
+			*p = &n
+			return nil
+		},
+		toml: func() string {
+			if *p == nil {
+				return ""
+			}
+			return strconv.Itoa(**p)
+		},
+	}
+}
+
+// currency accepts the form of an ISO 4217 code.
+func currency(s string) error {
+	if len(s) != 3 || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return fmt.Errorf("%s is not three capital letters like \"JPY\"", quote(s))
+	}
+	return nil
+}
+
 func yesno(p *bool) value {
 	return value{
 		set: func(v any) error {

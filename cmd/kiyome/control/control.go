@@ -35,6 +35,9 @@ type Accounts interface {
 	Get(address string) (accounts.Account, error)
 	List(f func(accounts.Account) bool) error
 	History(address string) ([]accounts.Event, error)
+	Bill(m accounts.Month, o accounts.BillOptions, f func(accounts.Charge) bool) (accounts.Bill, error)
+	SinceIssued(m accounts.Month, o accounts.BillOptions, f func(accounts.Difference) bool) (accounts.Bill, error)
+	CloseMonth(m accounts.Month, by string, progress accounts.Progress) (accounts.Bill, error)
 	Check() (problems []string, accounts int, err error)
 	Backup(w io.Writer) (int64, error)
 	Export(w io.Writer) error
@@ -98,7 +101,11 @@ var kinds = []struct {
 	{"unknown", accounts.ErrUnknown, 404},
 	{"malformed", accounts.ErrMalformed, 400},
 	{"exists", accounts.ErrExists, 409},
+	{"setting", accounts.ErrSetting, 400},
 	{"transition", accounts.ErrTransition, 409},
+	{"ineligible", accounts.ErrIneligible, 409},
+	{"month", accounts.ErrMonth, 400},
+	{"issued", accounts.ErrIssued, 409},
 	{"damaged", accounts.ErrDamaged, 500},
 	{"missing", accounts.ErrMissing, 500},
 	{"foreign", accounts.ErrForeign, 500},
