@@ -60,7 +60,9 @@ type Account struct {
 	Language string    `json:"language"` // "ja" or "en"
 	Maildir  string    `json:"maildir"`  // absolute; expanded once, when the account was added
 	Forward  []string  `json:"forward,omitempty"`
-	NoCopy   bool      `json:"no_copy,omitempty"` // only with a Forward
+	NoCopy   bool      `json:"no_copy,omitempty"`   // only with a Forward
+	NoCourse bool      `json:"no_course,omitempty"` // the owner has no connection course: see Change
+	Main     bool      `json:"main,omitempty"`      // the main member's mailbox, among those of its Owner
 	Inbound  State     `json:"inbound"`
 	Outbound State     `json:"outbound"`
 	Closed   time.Time `json:"closed,omitzero"`
@@ -111,7 +113,11 @@ type NewAccount struct {
 	Maildir  string   `json:"maildir,omitempty"`  // made from Options.Path when empty
 	Forward  []string `json:"forward,omitempty"`
 	NoCopy   bool     `json:"no_copy,omitempty"`
+	NoCourse bool     `json:"no_course,omitempty"`
+	Main     bool     `json:"main,omitempty"` // only with an Owner
 	By       string   `json:"by,omitempty"`
+
+	At time.Time `json:"at,omitzero"` // from when it counts, not in the future; the zero time means now
 }
 
 // Settings are what Set can change.
@@ -121,4 +127,6 @@ type Settings struct {
 	Maildir  *string   `json:"maildir,omitempty"`
 	Forward  *[]string `json:"forward,omitempty"`
 	NoCopy   *bool     `json:"no_copy,omitempty"`
+	NoCourse *bool     `json:"no_course,omitempty"`
+	Main     *bool     `json:"main,omitempty"`
 }

@@ -16,13 +16,15 @@ var errUnchanged = errors.New("nothing to change")
 // goes on. Settings that are not given are the defaults, for a reopened one too.
 // A Maildir that is given must not be another open account's, which takes time in
 // proportion to the accounts to find out.
-// Errors: ErrExists, ErrMalformed, ErrSetting.
+// It counts from n.At on, which may lie in the past: what is entered next may then
+// do so too. Errors: ErrExists, ErrMalformed, ErrSetting, ErrTransition.
 func (db *DB) Add(n NewAccount) (Account, error) {
 	address, err := ParseAddress(n.Address)
 	if err != nil {
 		return Account{}, err
 	}
-	a := Account{Address: address, Owner: n.Owner, Language: n.Language, Maildir: n.Maildir, Forward: n.Forward, NoCopy: n.NoCopy}
+	a := Account{Address: address, Owner: n.Owner, Language: n.Language, Maildir: n.Maildir,
+		Forward: n.Forward, NoCopy: n.NoCopy, NoCourse: n.NoCourse, Main: n.Main}
 	if a.Language == "" {
 		a.Language = "ja"
 	}
@@ -35,6 +37,14 @@ func (db *DB) Add(n NewAccount) (Account, error) {
 		return Account{}, err
 	}
 	return db.enter(address, func(tx *bolt.Tx, now Account, at time.Time) (Event, error) {
+		effective := n.At.UTC().Round(0)
+		switch {
+		case n.At.IsZero():
+			effective = at
+		case effective.After(at) || !sensible(effective):
+			return Event{}, fmt.Errorf("%s: %w: it would be added on %s, and the clock stands at %s",
+				address, ErrTransition, effective.Format(time.RFC3339), at.Format(time.RFC3339))
+		}
 		if now.open() {
 			return Event{}, fmt.Errorf("%s: %w%s", address, ErrExists, now.closing())
 		}
@@ -43,7 +53,7 @@ func (db *DB) Add(n NewAccount) (Account, error) {
 				return Event{}, err
 			}
 		}
-		return Event{Kind: Added, By: n.By, Effective: at, Settings: a.settings()}, nil
+		return Event{Kind: Added, By: n.By, Effective: effective, Settings: a.settings()}, nil
 	})
 }
 
@@ -52,9 +62,19 @@ func (db *DB) Add(n NewAccount) (Account, error) {
 // now. It may lie in the future: until then the account stays as it is, and a
 // cancel or close entered meanwhile revokes it; cancelling at once what is only
 // to be subscribed to later does no more than that. It may lie in the past, if all
-// that was entered since is still possible. Errors: ErrUnknown, or
-// ErrTransition with a sentence that says what stands in the way.
+// that was entered since is still possible. Errors: ErrUnknown, ErrIneligible for
+// subscribing where the owner has no connection course, or ErrTransition with a
+// sentence that says what stands in the way.
 func (db *DB) Change(address string, k Kind, s Service, at time.Time, by string) (Account, error) {
+	return db.change(address, k, s, at, by, false)
+}
+
+// Force subscribes like Change, also where the owner has no connection course.
+func (db *DB) Force(address string, s Service, at time.Time, by string) (Account, error) {
+	return db.change(address, Subscribed, s, at, by, true)
+}
+
+func (db *DB) change(address string, k Kind, s Service, at time.Time, by string, force bool) (Account, error) {
 	address, err := ParseAddress(address)
 	if err != nil {
 		return Account{}, err
@@ -70,14 +90,19 @@ func (db *DB) Change(address string, k Kind, s Service, at time.Time, by string)
 	var before Account
 	after, err := db.enter(address, func(_ *bolt.Tx, now Account, entered time.Time) (Event, error) {
 		before = now
-		if now.Address == "" {
-			return Event{}, fmt.Errorf("%s: %w", address, ErrUnknown)
-		}
-		effective := at.UTC().Round(0)
+		e := Event{Kind: k, Service: s, By: by, Effective: at.UTC().Round(0)}
 		if at.IsZero() {
-			effective = entered
+			e.Effective = entered
 		}
-		return Event{Kind: k, Service: s, By: by, Effective: effective}, nil
+		switch needsCourse := k == Subscribed && now.NoCourse && now.open(); {
+		case now.Address == "":
+			return Event{}, fmt.Errorf("%s: %w", address, ErrUnknown)
+		case needsCourse && !force:
+			return Event{}, fmt.Errorf("%s: %w: its owner has no connection course", address, ErrIneligible)
+		case needsCourse:
+			e.Note = "without a connection course"
+		}
+		return e, nil
 	})
 	if errors.Is(err, ErrTransition) {
 		err = fmt.Errorf("%w%s", err, before.wayBack(s))
@@ -129,6 +154,9 @@ func (db *DB) Set(address string, c Settings, by string) (Account, error) {
 		if err := c.applyTo(now).validate(db.options.Delimiter); err != nil {
 			return Event{}, err
 		}
+		if now.Main && c.Main == nil && c.Owner != nil && *c.Owner != now.Owner {
+			return Event{}, fmt.Errorf("%s: %w: it is the main mailbox of %q: say whether it shall be that of %q", address, ErrSetting, now.Owner, *c.Owner)
+		}
 		changed, note := c.difference(now)
 		if changed.Maildir != nil {
 			if err := c.applyTo(now).unshared(tx, at); err != nil {
@@ -162,29 +190,36 @@ func (a Account) unshared(tx *bolt.Tx, now time.Time) error {
 // for the account as it is now, which is the zero Account if there is none.
 func (db *DB) enter(address string, make func(tx *bolt.Tx, now Account, at time.Time) (Event, error)) (Account, error) {
 	var after Account
-	err := db.update(func(tx *bolt.Tx) error {
-		r, events, err := ledger(tx, address)
-		if err != nil {
-			return err
-		}
-		at := db.now()
-		if n := len(events); n > 0 && events[n-1].At.After(at) {
-			at = events[n-1].At // the clock was put back: the ledger keeps its order
-		}
-		after = r.at(at)
-		e, err := make(tx, after, at)
-		if err != nil {
-			return err
-		}
-		e.Address, e.At, e.By = address, at, entered(e.By)
-		r, err = appendEvents(tx, events, e)
-		after = r.at(at)
+	err := db.update(func(tx *bolt.Tx) (err error) {
+		after, err = db.enterIn(tx, address, make)
 		return err
 	})
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return Account{}, err
 	}
 	return after, nil
+}
+
+// enterIn is enter within a transaction, which has to fail when it does.
+func (db *DB) enterIn(tx *bolt.Tx, address string, make func(tx *bolt.Tx, now Account, at time.Time) (Event, error)) (Account, error) {
+	r, events, err := ledger(tx, address)
+	if err != nil {
+		return Account{}, err
+	}
+	at := db.now()
+	if n := len(events); n > 0 && events[n-1].At.After(at) {
+		at = events[n-1].At // the clock was put back: the ledger keeps its order
+	}
+	now := r.at(at)
+	e, err := make(tx, now, at)
+	if err != nil {
+		return now, err
+	}
+	e.Address, e.At, e.By = address, at, entered(e.By)
+	if r, err = appendEvents(tx, events, e); err != nil {
+		return Account{}, err
+	}
+	return r.at(at), nil
 }
 
 // ledger gives the record and the events of an address; both are empty if there is no account.

@@ -64,6 +64,8 @@ const (
 	flagInbound
 	flagInboundPaused
 	flagOutbound
+	flagNoCourse
+	flagMain
 )
 
 // sealRecord writes a record in our own compact form: a look-up decodes one for
@@ -79,7 +81,8 @@ func sealRecord(r record) []byte {
 		b = appendString(b, f)
 	}
 	flags := bit(flagNoCopy, a.NoCopy) | bit(flagInbound, a.Inbound.Subscribed) |
-		bit(flagInboundPaused, a.Inbound.Paused) | bit(flagOutbound, a.Outbound.Subscribed)
+		bit(flagInboundPaused, a.Inbound.Paused) | bit(flagOutbound, a.Outbound.Subscribed) |
+		bit(flagNoCourse, a.NoCourse) | bit(flagMain, a.Main)
 	b = binary.AppendUvarint(b, flags)
 	for _, t := range []time.Time{a.Inbound.Since, a.Outbound.Since, a.Closed, a.Added} {
 		b = appendTime(b, t)
@@ -107,7 +110,7 @@ func unsealRecord(key, value []byte) (record, error) {
 		a.Forward = append(a.Forward, d.string())
 	}
 	flags := d.uvarint()
-	a.NoCopy = flags&flagNoCopy != 0
+	a.NoCopy, a.NoCourse, a.Main = flags&flagNoCopy != 0, flags&flagNoCourse != 0, flags&flagMain != 0
 	a.Inbound = State{flags&flagInbound != 0, flags&flagInboundPaused != 0, d.time()}
 	a.Outbound = State{flags&flagOutbound != 0, false, d.time()}
 	a.Closed, a.Added = d.time(), d.time()

@@ -21,6 +21,8 @@ func (s *Settings) applyTo(a Account) Account {
 	put(&a.Maildir, s.Maildir)
 	put(&a.Forward, s.Forward)
 	put(&a.NoCopy, s.NoCopy)
+	put(&a.NoCourse, s.NoCourse)
+	put(&a.Main, s.Main)
 	return a
 }
 
@@ -33,7 +35,8 @@ func put[T any](to, from *T) {
 // settings takes all settings out of an account.
 func (a Account) settings() *Settings {
 	forward := slices.Clone(a.Forward)
-	return &Settings{Owner: &a.Owner, Language: &a.Language, Maildir: &a.Maildir, Forward: &forward, NoCopy: &a.NoCopy}
+	return &Settings{Owner: &a.Owner, Language: &a.Language, Maildir: &a.Maildir, Forward: &forward,
+		NoCopy: &a.NoCopy, NoCourse: &a.NoCourse, Main: &a.Main}
 }
 
 // validate refuses settings under which mail could not be delivered. delimiters are
@@ -48,6 +51,8 @@ func (a Account) validate(delimiters string) error {
 		return fmt.Errorf("%s: %w: over 100 forward addresses", a.Address, ErrSetting)
 	case a.NoCopy && len(a.Forward) == 0:
 		return fmt.Errorf("%s: %w: no copy and no forward: its mail would go nowhere", a.Address, ErrSetting)
+	case a.Main && a.Owner == "":
+		return fmt.Errorf("%s: %w: it cannot be the main mailbox of an owner without an owner", a.Address, ErrSetting)
 	}
 	if err := checkPath(a.Maildir); err != nil {
 		return fmt.Errorf("%s: maildir: %w", a.Address, err)
@@ -87,6 +92,14 @@ func (s Settings) difference(a Account) (changed Settings, note string) {
 	if s.NoCopy != nil && *s.NoCopy != a.NoCopy {
 		changed.NoCopy = s.NoCopy
 		notes = append(notes, fmt.Sprintf("no copy: %t to %t", a.NoCopy, *s.NoCopy))
+	}
+	if s.NoCourse != nil && *s.NoCourse != a.NoCourse {
+		changed.NoCourse = s.NoCourse
+		notes = append(notes, fmt.Sprintf("no course: %t to %t", a.NoCourse, *s.NoCourse))
+	}
+	if s.Main != nil && *s.Main != a.Main {
+		changed.Main = s.Main
+		notes = append(notes, fmt.Sprintf("main: %t to %t", a.Main, *s.Main))
 	}
 	return changed, strings.Join(notes, ", ")
 }

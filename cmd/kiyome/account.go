@@ -19,7 +19,7 @@ func (a *app) accountCommand() *cobra.Command {
 		a.accountChange("cancel", accounts.Cancelled, "Cancel a service"),
 		a.accountChange("pause", accounts.Paused, "Pause a service; it is still charged"),
 		a.accountChange("resume", accounts.Resumed, "End a pause"),
-		a.accountShow(), a.accountSet(), a.accountList(), a.accountRemove(),
+		a.accountShow(), a.accountServices(), a.accountSet(), a.accountList(), a.accountRemove(),
 		a.accountHistory(), a.accountCheck(), a.accountImport(), a.accountExport(),
 	)
 	c.Example = `  kiyome account add taro@example.jp --owner 0012345 --language ja
@@ -44,6 +44,7 @@ type settingFlags struct {
 	owner, language, maildir string
 	forward                  []string
 	noCopy                   bool
+	noCourse, main           bool
 }
 
 func (f *settingFlags) define(c *cobra.Command) {
@@ -70,7 +71,8 @@ func (a *app) accountAdd() *cobra.Command {
 service is subscribed to. Adding an address that was removed opens it again.
 The first account makes the account database.`,
 		Example: `  kiyome account add taro@example.jp
-  kiyome account add hanako@example.jp --owner 0012345 --language en`,
+  kiyome account add hanako@example.jp --owner 0012345 --language en
+  kiyome account add jiro@example.jp --owner 0012345 --at 2014-04-01     it was there before kiyome`,
 		Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := a.config()
@@ -78,7 +80,10 @@ The first account makes the account database.`,
 				return err
 			}
 			n := accounts.NewAccount{Address: args[0], Owner: f.owner, Language: f.language, Maildir: f.maildir,
-				Forward: f.forward, NoCopy: f.noCopy, By: control.UserName()}
+				Forward: f.forward, NoCopy: f.noCopy, NoCourse: f.noCourse, Main: f.main, By: control.UserName()}
+			if n.At, err = timeFlag(c, cfg.Timezone); err != nil {
+				return err
+			}
 			if n.Language == "" {
 				n.Language = cfg.Report.Language
 			}
@@ -96,6 +101,7 @@ The first account makes the account database.`,
 		},
 	}
 	f.define(c)
+	c.Flags().String("at", "", "`TIME`, not in the future, from which it counts: 2014-04-01, \"2014-04-01 09:30\" or RFC 3339")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the account as JSON")
 	return c
 }
@@ -154,6 +160,12 @@ func (f *settingFlags) changed(c *cobra.Command) accounts.Settings {
 	}
 	if given("no-copy") {
 		s.NoCopy = &f.noCopy
+	}
+	if given("no-course") {
+		s.NoCourse = &f.noCourse
+	}
+	if given("main") {
+		s.Main = &f.main
 	}
 	return s
 }

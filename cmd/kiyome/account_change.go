@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 func (a *app) accountChange(verb string, kind accounts.Kind, short string) *cobra.Command {
-	var asJSON bool
+	var asJSON, force bool
 	c := &cobra.Command{
 		Use:   verb + " ADDRESS [inbound|outbound]",
 		Short: short,
@@ -29,8 +30,11 @@ func (a *app) accountChange(verb string, kind accounts.Kind, short string) *cobr
 			if service != accounts.Inbound && service != accounts.Outbound {
 				return fmt.Errorf("%q is neither inbound nor outbound", args[1])
 			}
-			return a.change(c, args[0], kind, service, asJSON)
+			return a.change(c, args[0], kind, service, force, asJSON)
 		},
+	}
+	if kind == accounts.Subscribed {
+		c.Flags().BoolVar(&force, "force", false, "subscribe although the owner has no connection course")
 	}
 	c.Flags().String("at", "", "`TIME` from which it counts: 2026-04-01, \"2026-04-01 09:30\" or RFC 3339")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the account as JSON")
@@ -38,25 +42,38 @@ func (a *app) accountChange(verb string, kind accounts.Kind, short string) *cobr
 }
 
 func (a *app) accountRemove() *cobra.Command {
-	var asJSON bool
+	var asJSON, yes bool
+	var owner string
 	c := &cobra.Command{
-		Use:   "remove ADDRESS",
-		Short: "Close a mailbox: its mail is refused, its history stays",
+		Use:   "remove ADDRESS|--owner ID",
+		Short: "Close a mailbox, or all of an owner: its mail is refused, its history stays",
+		Long: `Close a mailbox, or with --owner all of a member who leaves: all of them, or none
+if one cannot be. Mail is refused from then on, the history stays. Services are
+charged up to and including the month in which leaving completes.`,
 		Example: `  kiyome account remove taro@example.jp
-  kiyome account remove taro@example.jp --at 2026-03-31`,
-		Args:              args(1, 1),
+  kiyome account remove taro@example.jp --at 2026-03-31
+  kiyome account remove --owner 0012345 --at 2026-03-31`,
+		Args:              args(0, 1),
 		ValidArgsFunction: a.completeAddress,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.change(c, args[0], accounts.Closed, "", asJSON)
+			switch byOwner := c.Flags().Changed("owner"); {
+			case byOwner == (len(args) == 1):
+				return fmt.Errorf("usage: %s", c.UseLine())
+			case byOwner:
+				return a.removeOwner(c, owner, yes, asJSON)
+			}
+			return a.change(c, args[0], accounts.Closed, "", false, asJSON)
 		},
 	}
+	c.Flags().StringVar(&owner, "owner", "", "all mailboxes of the member `ID`")
+	c.Flags().BoolVar(&yes, "yes", false, "with --owner: do not ask")
 	c.Flags().String("at", "", "`TIME` when leaving completes: 2026-03-31, \"2026-03-31 09:30\" or RFC 3339")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the account as JSON")
 	return c
 }
 
 // change applies one transition and prints what came of it.
-func (a *app) change(c *cobra.Command, address string, kind accounts.Kind, service accounts.Service, asJSON bool) error {
+func (a *app) change(c *cobra.Command, address string, kind accounts.Kind, service accounts.Service, force, asJSON bool) error {
 	cfg, err := a.config()
 	if err != nil {
 		return err
@@ -70,7 +87,15 @@ func (a *app) change(c *cobra.Command, address string, kind accounts.Kind, servi
 		if err != nil {
 			return err
 		}
-		after, err := db.Change(address, kind, service, at, control.UserName())
+		var after accounts.Account
+		if force {
+			after, err = db.Force(address, service, at, control.UserName())
+		} else {
+			after, err = db.Change(address, kind, service, at, control.UserName())
+		}
+		if errors.Is(err, accounts.ErrIneligible) {
+			err = fmt.Errorf("%w; --force subscribes all the same", err)
+		}
 		if err != nil {
 			return err
 		}
@@ -103,7 +128,7 @@ func changeText(before, after accounts.Account, kind accounts.Kind, service acco
 	}
 	entered := accounts.Pending{Kind: kind, Service: service, Effective: at}
 	switch {
-	case kind == accounts.Cancelled && !stateOf(before, service).Subscribed && takenBack != nil:
+	case kind == accounts.Cancelled && !before.Of(service).Subscribed && takenBack != nil:
 		return takenBack // there was nothing else to cancel
 	case at.IsZero():
 	case holds(after.Pending, entered):
@@ -111,7 +136,7 @@ func changeText(before, after accounts.Account, kind accounts.Kind, service acco
 	default:
 		done += " as of " + dayText(at, zone)
 		if service != "" { // what was entered since may have changed it again
-			done += "; now: " + stateText(stateOf(after, service), zone)
+			done += "; now: " + stateText(after.Of(service), zone)
 		}
 	}
 	return append([]string{done}, takenBack...)
@@ -121,13 +146,6 @@ func holds(all []accounts.Pending, p accounts.Pending) bool {
 	return slices.ContainsFunc(all, func(o accounts.Pending) bool {
 		return o.Kind == p.Kind && o.Service == p.Service && o.Effective.Equal(p.Effective)
 	})
-}
-
-func stateOf(acc accounts.Account, service accounts.Service) accounts.State {
-	if service == accounts.Outbound {
-		return acc.Outbound
-	}
-	return acc.Inbound
 }
 
 // pendingText says what is still to come.
@@ -162,7 +180,10 @@ func timeFlag(c *cobra.Command, zone *time.Location) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	s := at.Value.String()
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+	if day, err := time.Parse(time.DateOnly, s); err == nil {
+		return accounts.StartOfDay(day.Year(), day.Month(), day.Day(), zone), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04"} {
 		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
 			return t, nil
 		}

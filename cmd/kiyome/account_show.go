@@ -19,12 +19,21 @@ import (
 
 func (a *app) accountShow() *cobra.Command {
 	var asJSON bool
+	var owner string
 	c := &cobra.Command{
-		Use:               "show ADDRESS",
-		Short:             "Show a mailbox and its services",
-		Args:              args(1, 1),
+		Use:   "show ADDRESS|--owner ID",
+		Short: "Show a mailbox and its services, or all mailboxes of an owner",
+		Example: `  kiyome account show taro@example.jp
+  kiyome account show --owner 0012345`,
+		Args:              args(0, 1),
 		ValidArgsFunction: a.completeAddress,
 		RunE: func(c *cobra.Command, args []string) error {
+			switch byOwner := c.Flags().Changed("owner"); {
+			case byOwner == (len(args) == 1):
+				return fmt.Errorf("usage: %s", c.UseLine())
+			case byOwner:
+				return a.showOwner(c, owner, asJSON)
+			}
 			return a.withAccounts(c.Context(), false, func(db control.Accounts) error {
 				acc, err := db.Get(args[0])
 				if err != nil {
@@ -37,6 +46,7 @@ func (a *app) accountShow() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().StringVar(&owner, "owner", "", "all mailboxes of the member `ID`, closed ones too")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -55,6 +65,12 @@ func (a *app) printAccount(acc accounts.Account) error {
 	}
 	row("address", acc.Address)
 	row("owner", acc.Owner)
+	if acc.Main {
+		row("main", "yes: it is the main member's")
+	}
+	if acc.NoCourse {
+		row("course", "none: the owner has no connection course")
+	}
 	row("inbound", stateText(acc.Inbound, cfg.Timezone))
 	row("outbound", stateText(acc.Outbound, cfg.Timezone))
 	for _, p := range acc.Pending {
@@ -117,9 +133,11 @@ func (a *app) accountList() *cobra.Command {
 		Args: args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.withAccounts(c.Context(), false, func(db control.Accounts) error {
-				return a.list(db, asJSON, func(acc accounts.Account) bool {
-					return (closed || acc.Closed.IsZero()) && (owner == "" || acc.Owner == owner)
-				})
+				all := db.List
+				if c.Flags().Changed("owner") {
+					all = func(f func(accounts.Account) bool) error { return db.ListOwner(owner, f) }
+				}
+				return a.list(all, asJSON, func(acc accounts.Account) bool { return closed || acc.Closed.IsZero() })
 			})
 		},
 	}
@@ -136,13 +154,13 @@ const aligned = 1000
 const widest = 40
 
 // list prints the accounts that wanted picks.
-func (a *app) list(db control.Accounts, asJSON bool, wanted func(accounts.Account) bool) error {
+func (a *app) list(all func(func(accounts.Account) bool) error, asJSON bool, wanted func(accounts.Account) bool) error {
 	lines := json.NewEncoder(a.out)
 	t := &table{out: a.out}
 	t.add("ADDRESS", "INBOUND", "OUTBOUND", "LANGUAGE", "OWNER")
 	var printErr error
 	listed := false
-	err := db.List(func(acc accounts.Account) bool {
+	err := all(func(acc accounts.Account) bool {
 		if !wanted(acc) {
 			return true
 		}

@@ -118,8 +118,26 @@ func (c *Client) Add(n accounts.NewAccount) (a accounts.Account, err error) {
 
 // Change is like (*accounts.DB).Change.
 func (c *Client) Change(address string, k accounts.Kind, s accounts.Service, at time.Time, _ string) (a accounts.Account, err error) {
-	err = c.call(context.Background(), shortWait, "POST", account(address, "/events"), transition{k, s, at}, &a)
+	err = c.call(context.Background(), shortWait, "POST", account(address, "/events"), transition{Kind: k, Service: s, At: at}, &a)
 	return a, err
+}
+
+// Force is like (*accounts.DB).Force.
+func (c *Client) Force(address string, s accounts.Service, at time.Time, _ string) (a accounts.Account, err error) {
+	err = c.call(context.Background(), shortWait, "POST", account(address, "/events"), transition{accounts.Subscribed, s, at, true}, &a)
+	return a, err
+}
+
+// Services is like (*accounts.DB).Services.
+func (c *Client) Services(address string) (all []accounts.Standing, err error) {
+	err = c.call(context.Background(), shortWait, "GET", account(address, "/services"), nil, &all)
+	return all, err
+}
+
+// CloseOwner is like (*accounts.DB).CloseOwner.
+func (c *Client) CloseOwner(owner string, at time.Time, _ string) (closed []accounts.Account, err error) {
+	err = c.call(context.Background(), longWait, "POST", "/owners/close", closing{owner, at}, &closed)
+	return closed, err
 }
 
 // Set is like (*accounts.DB).Set.
@@ -141,8 +159,15 @@ func (c *Client) History(address string) (events []accounts.Event, err error) {
 }
 
 // List is like (*accounts.DB).List.
-func (c *Client) List(f func(accounts.Account) bool) error {
-	return c.stream(context.Background(), longWait, "GET", "/accounts", nil, func(r io.Reader) error {
+func (c *Client) List(f func(accounts.Account) bool) error { return c.list("/accounts", f) }
+
+// ListOwner is like (*accounts.DB).ListOwner.
+func (c *Client) ListOwner(owner string, f func(accounts.Account) bool) error {
+	return c.list("/accounts?"+url.Values{"owner": {owner}}.Encode(), f)
+}
+
+func (c *Client) list(path string, f func(accounts.Account) bool) error {
+	return c.stream(context.Background(), longWait, "GET", path, nil, func(r io.Reader) error {
 		for lines := json.NewDecoder(r); ; {
 			var a accounts.Account
 			if err := lines.Decode(&a); errors.Is(err, io.EOF) {

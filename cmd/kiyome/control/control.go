@@ -25,15 +25,21 @@ var (
 	ErrFrozen   = errors.New("the server does not answer")
 	ErrRefused  = errors.New("rules not taken into service") // what served before serves on
 	ErrDenied   = errors.New("not allowed to use the control socket")
+	ErrRequest  = errors.New("not a request")
 )
 
 // Accounts is what commands do with the account database: *accounts.DB and *Client do it.
 type Accounts interface {
 	Add(accounts.NewAccount) (accounts.Account, error)
 	Change(address string, k accounts.Kind, s accounts.Service, at time.Time, by string) (accounts.Account, error)
+	// Force subscribes where the owner has no connection course.
+	Force(address string, s accounts.Service, at time.Time, by string) (accounts.Account, error)
 	Set(address string, c accounts.Settings, by string) (accounts.Account, error)
 	Get(address string) (accounts.Account, error)
 	List(f func(accounts.Account) bool) error
+	ListOwner(owner string, f func(accounts.Account) bool) error
+	CloseOwner(owner string, at time.Time, by string) ([]accounts.Account, error)
+	Services(address string) ([]accounts.Standing, error)
 	History(address string) ([]accounts.Event, error)
 	Bill(m accounts.Month, o accounts.BillOptions, f func(accounts.Charge) bool) (accounts.Bill, error)
 	SinceIssued(m accounts.Month, o accounts.BillOptions, f func(accounts.Difference) bool) (accounts.Bill, error)
@@ -113,6 +119,7 @@ var kinds = []struct {
 	{"busy", accounts.ErrBusy, 503},
 	{"refused", ErrRefused, 422},
 	{"denied", ErrDenied, 403},
+	{"request", ErrRequest, 400},
 }
 
 // fault is an error on the wire.

@@ -128,13 +128,15 @@ func (s *Server) routes() http.Handler {
 		{"POST /accounts", answer(s.add)},
 		{"GET /accounts/{address}", answer(s.get)},
 		{"PATCH /accounts/{address}", answer(s.set)},
+		{"GET /accounts/{address}/services", answer(s.services)},
 		{"GET /accounts/{address}/events", answer(s.history)},
 		{"POST /accounts/{address}/events", answer(s.change)},
+		{"POST /owners/close", answer(s.closeOwner)},
 		{"GET /billing/{month}", lines(s.bill)},
 		{"GET /billing/{month}/changes", lines(s.sinceIssued)},
 		{"POST /billing/{month}/close", lines(s.closeMonth)},
 		{"GET /check", answer(s.check)},
-		{"GET /export", s.file(s.Accounts.Export)},
+		{"GET /export", s.file(s.export)},
 		{"POST /import", answer(s.load)},
 		{"GET /backup", s.file(s.backup)},
 		{"POST /rules/reload", answer(func(r *http.Request) (Reloaded, error) { return s.Operator.Reload(r.Context()) })},
@@ -172,18 +174,19 @@ const maxBody = 1 << 20
 // body reads the JSON of a request.
 func body[T any](r *http.Request) (T, error) {
 	var v T
-	err := json.NewDecoder(io.LimitReader(r.Body, maxBody)).Decode(&v)
-	if err != nil {
-		err = fmt.Errorf("request: %w", err)
+	d := json.NewDecoder(io.LimitReader(r.Body, maxBody))
+	d.DisallowUnknownFields() // a time that is not called "at" would be now
+	if err := d.Decode(&v); err != nil {
+		return v, fmt.Errorf("%w: %w", ErrRequest, err)
 	}
-	return v, err
+	return v, nil
 }
 
 // file makes a handler of a function that writes much. It writes to a file
 // first: a client that reads slowly must not keep a transaction of the database
 // open, and an error must be known before the first byte goes out.
-func (s *Server) file(write func(io.Writer) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) file(write func(*http.Request, io.Writer) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		f, err := s.temp()
 		if err != nil {
 			fail(w, err)
@@ -191,7 +194,7 @@ func (s *Server) file(write func(io.Writer) error) http.HandlerFunc {
 		}
 		defer f.Close()
 		b := bufio.NewWriterSize(f, 1<<16)
-		err = errors.Join(write(b), b.Flush())
+		err = errors.Join(write(r, b), b.Flush())
 		size, seekErr := f.Seek(0, io.SeekCurrent)
 		_, rewindErr := f.Seek(0, io.SeekStart)
 		if err := errors.Join(err, seekErr, rewindErr); err != nil {
@@ -213,14 +216,17 @@ func (s *Server) temp() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "temporary file in "+s.Spool), nil
 }
 
-func (s *Server) list(w io.Writer) error {
+func (s *Server) list(r *http.Request, w io.Writer) error {
 	lines := json.NewEncoder(w)
 	var err error
-	listErr := s.Accounts.List(func(a accounts.Account) bool {
+	one := func(a accounts.Account) bool {
 		err = lines.Encode(a)
 		return err == nil
-	})
-	return errors.Join(listErr, err)
+	}
+	if q := r.URL.Query(); q.Has("owner") {
+		return errors.Join(s.Accounts.ListOwner(q.Get("owner"), one), err)
+	}
+	return errors.Join(s.Accounts.List(one), err)
 }
 
 func (s *Server) add(r *http.Request) (accounts.Account, error) {
@@ -248,6 +254,26 @@ func (s *Server) set(r *http.Request) (accounts.Account, error) {
 	return a, err
 }
 
+func (s *Server) services(r *http.Request) ([]accounts.Standing, error) {
+	return s.Accounts.Services(r.PathValue("address"))
+}
+
+// closing is the body of an order to close what an owner has.
+type closing struct {
+	Owner string    `json:"owner"`
+	At    time.Time `json:"at,omitzero"`
+}
+
+func (s *Server) closeOwner(r *http.Request) ([]accounts.Account, error) {
+	o, err := body[closing](r)
+	if err != nil {
+		return nil, err
+	}
+	closed, err := s.Accounts.CloseOwner(o.Owner, o.At, by(r))
+	s.log(r, "close owner", "", err, "owner", o.Owner, "accounts", len(closed), "effective", effective(o.At))
+	return closed, err
+}
+
 func (s *Server) history(r *http.Request) ([]accounts.Event, error) {
 	return s.Accounts.History(r.PathValue("address"))
 }
@@ -257,6 +283,7 @@ type transition struct {
 	Kind    accounts.Kind    `json:"kind"`
 	Service accounts.Service `json:"service,omitempty"`
 	At      time.Time        `json:"at,omitzero"`
+	Force   bool             `json:"force,omitempty"` // to subscribe without a connection course
 }
 
 func (s *Server) change(r *http.Request) (accounts.Account, error) {
@@ -264,13 +291,22 @@ func (s *Server) change(r *http.Request) (accounts.Account, error) {
 	if err != nil {
 		return accounts.Account{}, err
 	}
-	a, err := s.Accounts.Change(r.PathValue("address"), t.Kind, t.Service, t.At, by(r))
-	effective := t.At
-	if effective.IsZero() {
-		effective = time.Now()
+	var a accounts.Account
+	if t.Force && t.Kind == accounts.Subscribed {
+		a, err = s.Accounts.Force(r.PathValue("address"), t.Service, t.At, by(r))
+	} else {
+		a, err = s.Accounts.Change(r.PathValue("address"), t.Kind, t.Service, t.At, by(r))
 	}
-	s.log(r, string(t.Kind), r.PathValue("address"), err, "service", t.Service, "effective", effective)
+	s.log(r, string(t.Kind), r.PathValue("address"), err, "service", t.Service, "effective", effective(t.At))
 	return a, err
+}
+
+// effective is when an order counts from.
+func effective(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Now()
+	}
+	return at
 }
 
 // log has one line for each change of an account, and for each that was refused.
@@ -312,7 +348,9 @@ func (s *Server) load(r *http.Request) (int, error) {
 	return n, err
 }
 
-func (s *Server) backup(w io.Writer) error {
+func (s *Server) export(_ *http.Request, w io.Writer) error { return s.Accounts.Export(w) }
+
+func (s *Server) backup(_ *http.Request, w io.Writer) error {
 	_, err := s.Accounts.Backup(w)
 	return err
 }
