@@ -35,7 +35,7 @@ func sample(t testing.TB, accounts int) []byte {
 		}
 		fmt.Fprintf(&lines, `{"account":{"address":%q,"inbound":{"subscribed":%t}%s}}`+"\n", name(i), i%3 == 0 && closed == "", closed)
 	}
-	if _, err := db.Import(strings.NewReader(lines.String()), "root"); err != nil {
+	if _, err := db.Import(strings.NewReader(lines.String()), ImportOptions{By: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	// A change in every transaction's way leaves free pages behind.

@@ -50,7 +50,7 @@ func child(mode, file string) error {
 		return db.Close()
 	case "import":
 		fmt.Println("open")
-		_, err := db.Import(os.Stdin, "child")
+		_, err := db.Import(os.Stdin, ImportOptions{By: "child"})
 		return err
 	}
 	// "add" and "limited": until something goes wrong, a line for each that is done.
@@ -196,7 +196,7 @@ func TestKilledImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Import(&lines, "x"); err != nil {
+	if _, err := db.Import(&lines, ImportOptions{By: "x"}); err != nil {
 		t.Error(err)
 	}
 	if _, err := db.Lookup(fmt.Sprintf("i%d@example.jp", accounts-1)); err != nil {

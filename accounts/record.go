@@ -2,7 +2,6 @@ package accounts
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -37,25 +36,6 @@ func unseal(key, value []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: record of version %d, this program knows %d", ErrNewer, value[0], sealVersion)
 	}
 	return value[1:end], nil
-}
-
-func sealEvent(key []byte, e Event) ([]byte, error) {
-	payload, err := json.Marshal(e)
-	if err != nil {
-		return nil, fmt.Errorf("%s: event: %w", e.Address, err)
-	}
-	return seal(key, payload), nil
-}
-
-func unsealEvent(key, value []byte) (e Event, err error) {
-	payload, err := unseal(key, value)
-	if err != nil {
-		return Event{}, err
-	}
-	if err := json.Unmarshal(payload, &e); err != nil {
-		return Event{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return e, nil
 }
 
 // The bits of a record's flags.

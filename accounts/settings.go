@@ -34,7 +34,7 @@ func put[T any](to, from *T) {
 
 // settings takes all settings out of an account.
 func (a Account) settings() *Settings {
-	forward := slices.Clone(a.Forward)
+	forward := append([]string{}, a.Forward...) // written as [] where there is none: null would mean that it stays
 	return &Settings{Owner: &a.Owner, Language: &a.Language, Maildir: &a.Maildir, Forward: &forward,
 		NoCopy: &a.NoCopy, NoCourse: &a.NoCourse, Main: &a.Main}
 }
@@ -85,7 +85,7 @@ func (s Settings) difference(a Account) (changed Settings, note string) {
 		notes = append(notes, fmt.Sprintf("maildir: %q to %q", a.Maildir, *s.Maildir))
 	}
 	if s.Forward != nil && !slices.Equal(*s.Forward, a.Forward) {
-		forward := append([]string{}, *s.Forward...) // written as [] where there is none: null would mean that it stays
+		forward := append([]string{}, *s.Forward...) // as in settings
 		changed.Forward = &forward
 		notes = append(notes, fmt.Sprintf("forward: %q to %q", a.Forward, *s.Forward))
 	}

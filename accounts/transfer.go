@@ -2,7 +2,6 @@ package accounts
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"

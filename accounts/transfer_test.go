@@ -50,7 +50,7 @@ func lively(t testing.TB, db *DB, c *clock) {
 	for i := range 600 {
 		fmt.Fprintf(&lines, `{"account":{"address":%q}}`+"\n", name(i))
 	}
-	if _, err := db.Import(strings.NewReader(lines.String()), "root"); err != nil {
+	if _, err := db.Import(strings.NewReader(lines.String()), ImportOptions{By: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	must(db.Change(name(0), Subscribed, Inbound, time.Time{}, "hanako"))
@@ -201,8 +201,8 @@ func TestExportImport(t *testing.T) {
 	to, c2 := fresh(t)
 	c2.now = c.now
 	for round, want := range []int{602, 0, 0} {
-		if n, err := to.Import(bytes.NewReader(export.Bytes()), "x"); n != want || err != nil {
-			t.Fatalf("round %d: %d added, %v", round, n, err)
+		if n, err := to.Import(bytes.NewReader(export.Bytes()), ImportOptions{By: "x"}); n.Added != want || err != nil {
+			t.Fatalf("round %d: %+v, %v", round, n, err)
 		}
 		if a, b := everything(t, from), everything(t, to); a != b {
 			t.Fatalf("round %d: imported\n%.2000s\nof\n%.2000s", round, b, a)
@@ -217,8 +217,8 @@ func TestExportImport(t *testing.T) {
 	if err := from.Export(&export); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := to.Import(&export, "x"); n != 0 || err != nil {
-		t.Errorf("%d, %v", n, err)
+	if n, err := to.Import(&export, ImportOptions{By: "x"}); n != (Imported{Continued: 1, Unchanged: 601}) || err != nil {
+		t.Errorf("%+v, %v", n, err)
 	}
 	if a, err := to.Get(name(5)); err != nil || !a.Outbound.Subscribed {
 		t.Errorf("%+v, %v", a, err)
@@ -233,8 +233,8 @@ func TestImportOfHandwrittenLines(t *testing.T) {
 {"account":{"address":"b@example.jp","owner":"7","language":"en","maildir":"/home/b/Maildir","inbound":{"subscribed":true,"since":"2010-01-01T00:00:00+09:00"},"outbound":{"subscribed":true}}}
 {"account":{"address":"c@example.jp","inbound":{"subscribed":true,"paused":true},"pending":[{"kind":"closed","effective":"2034-01-01T00:00:00Z"}]}}`
 	for _, want := range []int{3, 0} {
-		if n, err := db.Import(strings.NewReader(lines), "root"); n != want || err != nil {
-			t.Fatalf("%d, %v, want %d", n, err, want)
+		if n, err := db.Import(strings.NewReader(lines), ImportOptions{By: "root"}); n.Added != want || err != nil {
+			t.Fatalf("%+v, %v, want %d", n, err, want)
 		}
 	}
 	a, _ := db.Lookup("a@example.jp")
@@ -275,9 +275,9 @@ func TestImportRefuses(t *testing.T) {
 			db, _ := fresh(t)
 			add(t, db, "known@b")
 			before := everything(t, db)
-			n, err := db.Import(strings.NewReader(`{"account":{"address":"first@b"}}`+"\n"+tt.line+"\n"), "x")
-			if err == nil || n != 0 || !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("%d, %v, want %q", n, err, tt.says)
+			n, err := db.Import(strings.NewReader(`{"account":{"address":"first@b"}}`+"\n"+tt.line+"\n"), ImportOptions{By: "x"})
+			if err == nil || n != (Imported{}) || !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("%+v, %v, want %q", n, err, tt.says)
 			}
 			if after := everything(t, db); after != before {
 				t.Errorf("it holds\n%s", after)
@@ -408,7 +408,7 @@ func TestSlowReaderAndWriter(t *testing.T) {
 	importOut, importIn := io.Pipe()
 	var wait sync.WaitGroup
 	wait.Go(func() { db.Backup(backupIn) })
-	wait.Go(func() { db.Import(importOut, "x") })
+	wait.Go(func() { db.Import(importOut, ImportOptions{By: "x"}) })
 	if _, err := backupOut.Read(make([]byte, 1)); err != nil { // now it is under way
 		t.Fatal(err)
 	}
@@ -454,6 +454,24 @@ func TestLookup(t *testing.T) {
 	if _, err := db.Lookup("../x@example.jp"); !errors.Is(err, ErrMalformed) {
 		t.Errorf("malformed: %v", err)
 	}
+}
+
+// TestForwardingDoesNotComeBack: an account that is added again has the settings that it
+// is added with.
+func TestForwardingDoesNotComeBack(t *testing.T) {
+	db, _ := fresh(t)
+	if _, err := db.Add(NewAccount{Address: "a@b", Owner: "7", Forward: []string{"other@example.jp"}, NoCourse: true, Main: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Change("a@b", Closed, "", time.Time{}, "x"); err != nil {
+		t.Fatal(err)
+	}
+	add(t, db, "a@b")
+	a, err := db.Get("a@b")
+	if err != nil || a.Forward != nil || a.Owner != "" || a.NoCourse || a.Main {
+		t.Errorf("%+v, %v", a, err)
+	}
+	sound(t, db)
 }
 
 // However a caller writes "no forwarding any more", the ledger says the same.

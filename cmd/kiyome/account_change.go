@@ -179,14 +179,9 @@ func timeFlag(c *cobra.Command, zone *time.Location) (time.Time, error) {
 	if !at.Changed {
 		return time.Time{}, nil
 	}
-	s := at.Value.String()
-	if day, err := time.Parse(time.DateOnly, s); err == nil {
-		return accounts.StartOfDay(day.Year(), day.Month(), day.Day(), zone), nil
+	t, err := accounts.ParseTime(at.Value.String(), zone)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("--at: %w", err)
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04"} {
-		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf(`--at: %q is not a time like 2026-04-01 or "2026-04-01 09:30"`, s)
+	return t, nil
 }

@@ -181,7 +181,7 @@ func TestMaintenanceAsJSON(t *testing.T) {
 	s := newSite(t, "")
 	s.write("accounts.jsonl", `{"account":{"address":"taro@example.jp"}}`)
 	for _, tt := range []struct{ args, want string }{
-		{"account import --json " + s.path("accounts.jsonl"), `{"added":1}`},
+		{"account import --json " + s.path("accounts.jsonl"), `{"added":1,"continued":0,"different":0,"unchanged":0}`},
 		{"account check --json", `{"accounts":1,"problems":[]}`},
 	} {
 		var got strings.Builder

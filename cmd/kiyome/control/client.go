@@ -206,12 +206,24 @@ func (c *Client) Export(w io.Writer) error {
 	})
 }
 
-// Import is like (*accounts.DB).Import.
-func (c *Client) Import(r io.Reader, _ string) (added int, err error) {
-	err = c.stream(context.Background(), longWait, "POST", "/import", r, func(r io.Reader) error {
-		return json.NewDecoder(r).Decode(&added)
+// ExportCSV is like (*accounts.DB).ExportCSV.
+func (c *Client) ExportCSV(w io.Writer) error {
+	return c.stream(context.Background(), longWait, "GET", "/export?format=csv", nil, func(r io.Reader) error {
+		_, err := io.Copy(w, r)
+		return err
 	})
-	return added, err
+}
+
+// Import is like (*accounts.DB).Import. The server knows by itself who asks.
+func (c *Client) Import(r io.Reader, o accounts.ImportOptions) (accounts.Imported, error) {
+	q := url.Values{}
+	if o.DryRun {
+		q.Set("dry_run", "true")
+	}
+	if o.Progress != nil {
+		q.Set("progress", "true")
+	}
+	return messages[accounts.Imported](c, "POST", "/import?"+q.Encode(), r, hear(o.Progress))
 }
 
 // Close ends the connection; the server runs on.

@@ -47,7 +47,8 @@ type Accounts interface {
 	Check() (problems []string, accounts int, err error)
 	Backup(w io.Writer) (int64, error)
 	Export(w io.Writer) error
-	Import(r io.Reader, by string) (added int, err error)
+	ExportCSV(w io.Writer) error
+	Import(r io.Reader, o accounts.ImportOptions) (accounts.Imported, error)
 	Close() error
 }
 

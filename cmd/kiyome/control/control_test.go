@@ -168,8 +168,8 @@ func TestExportImportAndBackupComeWhole(t *testing.T) {
 		t.Errorf("export:\n%s\nwant\n%s", exported.String(), direct.String())
 	}
 	other := start(t, Options{})
-	if n, err := other.Import(&exported, ""); err != nil || n != 2 {
-		t.Errorf("Import = %d, %v", n, err)
+	if n, err := other.Import(&exported, accounts.ImportOptions{}); err != nil || n.Added != 2 {
+		t.Errorf("Import = %+v, %v", n, err)
 	}
 	n, err := c.Backup(&backup)
 	if err != nil || n != int64(backup.Len()) {

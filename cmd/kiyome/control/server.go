@@ -137,7 +137,7 @@ func (s *Server) routes() http.Handler {
 		{"POST /billing/{month}/close", lines(s.closeMonth)},
 		{"GET /check", answer(s.check)},
 		{"GET /export", s.file(s.export)},
-		{"POST /import", answer(s.load)},
+		{"POST /import", lines(s.load)},
 		{"GET /backup", s.file(s.backup)},
 		{"POST /rules/reload", answer(func(r *http.Request) (Reloaded, error) { return s.Operator.Reload(r.Context()) })},
 		{"POST /rules/rollback", answer(func(r *http.Request) (Reloaded, error) { return s.Operator.Rollback(r.Context()) })},
@@ -330,25 +330,24 @@ func (s *Server) check(*http.Request) (checked, error) {
 	return checked{problems, n}, err
 }
 
-// load imports. The whole of it is taken in first: a slow client must not hold the database.
-func (s *Server) load(r *http.Request) (int, error) {
-	f, err := s.temp()
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	if _, err := io.Copy(f, r.Body); err != nil {
-		return 0, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return 0, err
-	}
-	n, err := s.Accounts.Import(f, by(r))
-	s.log(r, "import", "", err, "added", n)
+// load imports. The database is not touched before the whole of it is there.
+func (s *Server) load(r *http.Request, out *sender) (accounts.Imported, error) {
+	o := accounts.ImportOptions{By: by(r), DryRun: r.URL.Query().Get("dry_run") == "true", Progress: out.progress(r)}
+	n, err := s.Accounts.Import(r.Body, o)
+	s.log(r, "import", "", err, "added", n.Added, "continued", n.Continued, "dry", o.DryRun)
 	return n, err
 }
 
-func (s *Server) export(_ *http.Request, w io.Writer) error { return s.Accounts.Export(w) }
+func (s *Server) export(r *http.Request, w io.Writer) error {
+	switch format := r.URL.Query().Get("format"); format {
+	case "csv":
+		return s.Accounts.ExportCSV(w)
+	case "", "json":
+		return s.Accounts.Export(w)
+	default:
+		return fmt.Errorf("%w: there is no format %.40q: csv and json are known", ErrRequest, format)
+	}
+}
 
 func (s *Server) backup(_ *http.Request, w io.Writer) error {
 	_, err := s.Accounts.Backup(w)
