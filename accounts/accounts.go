@@ -31,6 +31,7 @@ var (
 	ErrBusy       = errors.New("busy, try again")
 	ErrMonth      = errors.New("not a month")
 	ErrIneligible = errors.New("not eligible for the service")
+	ErrFormat     = errors.New("not a file of accounts")
 	ErrIssued     = errors.New("bill is closed already")
 )
 

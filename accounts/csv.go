@@ -185,7 +185,7 @@ func readRows(file *os.File, zone *time.Location) (iter.Seq2[row, error], error)
 	start := 0
 	switch {
 	case bytes.HasPrefix(head, []byte("\xFF\xFE")) || bytes.HasPrefix(head, []byte("\xFE\xFF")):
-		return nil, errors.New("the file is UTF-16; it has to be saved as UTF-8")
+		return nil, fmt.Errorf("%w: it is UTF-16; it has to be saved as UTF-8", ErrFormat)
 	case bytes.HasPrefix(head, []byte("\uFEFF")):
 		start = len("\uFEFF")
 	}
@@ -200,7 +200,7 @@ func readRows(file *os.File, zone *time.Location) (iter.Seq2[row, error], error)
 	case !errors.Is(err, encoding.ErrInvalidUTF8):
 		return nil, err
 	case start > 0:
-		return nil, errors.New("the file begins as UTF-8, and is not all UTF-8")
+		return nil, fmt.Errorf("%w: it begins as UTF-8, and is not all UTF-8", ErrFormat)
 	}
 	return csvRows(japanese.ShiftJIS.NewDecoder().Reader(from()), zone), nil
 }

@@ -411,9 +411,9 @@ func (f rowFaults) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the errors of all rows.
+// Unwrap gives the errors of all rows, and ErrFormat.
 func (f rowFaults) Unwrap() []error {
-	var all []error
+	all := []error{ErrFormat}
 	for _, one := range f {
 		all = append(all, one.err)
 	}

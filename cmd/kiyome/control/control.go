@@ -120,6 +120,7 @@ var kinds = []struct {
 	{"busy", accounts.ErrBusy, 503},
 	{"refused", ErrRefused, 422},
 	{"denied", ErrDenied, 403},
+	{"format", accounts.ErrFormat, 400},
 	{"request", ErrRequest, 400},
 }
 

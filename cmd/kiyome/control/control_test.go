@@ -35,7 +35,7 @@ func (o operator) Status(ctx context.Context) (Status, error) {
 	if o.wait != nil {
 		<-o.wait
 	}
-	return Status{Version: "1", Accounts: Counts{Accounts: 3}}, nil
+	return Status{Version: "1", Listen: []string{"unix:x"}, Accounts: Counts{Accounts: 3}}, nil
 }
 func (o operator) Reload(context.Context) (Reloaded, error) { return o.reload() }
 func (o operator) Rollback(context.Context) (Reloaded, error) {

@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ func Listen(o Options) (*Server, error) {
 	}
 	s := &Server{Options: o, l: l}
 	s.http = &http.Server{
-		Handler:           s.guard(s.routes()),
+		Handler:           s.guard(s.handler()),
 		ConnContext:       withPeer,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
@@ -115,14 +116,17 @@ func by(r *http.Request) string {
 	return userName(r.Context().Value(peerKey{}).(*unix.Ucred).Uid)
 }
 
-// routes lists all that can be asked.
-func (s *Server) routes() http.Handler {
-	mux := http.NewServeMux()
-	for _, route := range []struct {
-		pattern string
-		handle  http.HandlerFunc
-	}{
+// A route is something that can be asked.
+type route struct {
+	pattern string
+	handle  http.HandlerFunc
+}
+
+// routes lists all that can be asked. openapi.json describes it.
+func (s *Server) routes() []route {
+	return []route{
 		{"GET /ping", answer(func(*http.Request) (int, error) { return os.Getpid(), nil })},
+		{"GET /openapi.json", describe},
 		{"GET /status", answer(func(r *http.Request) (Status, error) { return s.Operator.Status(r.Context()) })},
 		{"GET /accounts", s.file(s.list)},
 		{"POST /accounts", answer(s.add)},
@@ -142,10 +146,24 @@ func (s *Server) routes() http.Handler {
 		{"POST /rules/reload", answer(func(r *http.Request) (Reloaded, error) { return s.Operator.Reload(r.Context()) })},
 		{"POST /rules/rollback", answer(func(r *http.Request) (Reloaded, error) { return s.Operator.Rollback(r.Context()) })},
 		{"POST /rules/silence", answer(s.silence)},
-	} {
-		mux.HandleFunc(route.pattern, route.handle)
+	}
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		mux.HandleFunc(r.pattern, r.handle)
 	}
 	return mux
+}
+
+//go:embed openapi.json
+var description []byte
+
+// describe gives the description of all this for other people's programs.
+func describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(description)
 }
 
 // answer makes a handler of a function whose result goes out as JSON.
