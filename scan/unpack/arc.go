@@ -37,7 +37,7 @@ func arcStart(data []byte) int {
 	if _, sure, ok := parseARC(data, 0); ok && (sure || arcPlausible(data)) {
 		return 0
 	}
-	for at := range behindOthers(data, "\x1a") {
+	for at := range behindPrograms(data, "\x1a") {
 		if h, sure, ok := parseARC(data, at); ok && sure && h.end < len(data) {
 			return at
 		}

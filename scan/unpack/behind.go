@@ -76,6 +76,15 @@ func startBehind(data []byte) int {
 	return first
 }
 
+// behindPrograms yields the offsets of text in what begins as a picture or a program
+// does, for the formats that look for themselves.
+func behindPrograms(data []byte, text string) iter.Seq[int] {
+	if !beginsPicture(data) {
+		return func(func(int) bool) {}
+	}
+	return indexes(data[:min(len(data), behindPicture)], text)
+}
+
 // indexes yields the offsets of text in data but the first byte's.
 func indexes(data []byte, text string) iter.Seq[int] {
 	return func(yield func(int) bool) {

@@ -9,8 +9,8 @@ import (
 )
 
 // zlibOpener opens a file that is a stream of zlib (RFC 1950), as pigz -z and
-// many programs write them.
-var zlibOpener = opener{name: "zlib", match: zlibMatch, entries: zlibEntries}
+// many programs write them. Files of other formats may begin with one.
+var zlibOpener = opener{name: "zlib", match: zlibMatch, entries: zlibEntries, last: true}
 
 // zlibTrial is how many unpacked bytes tell a stream from other bytes: its header
 // has but two, and texts begin with them.

@@ -31,7 +31,7 @@ func zooStart(data []byte) int {
 	if isZoo(data) {
 		return 0
 	}
-	for at := range behindOthers(data, zooTag) {
+	for at := range behindPrograms(data, zooTag) {
 		if at >= zooTagAt && isZoo(data[at-zooTagAt:]) {
 			return at - zooTagAt
 		}
