@@ -46,7 +46,7 @@ type aceReader struct {
 
 	window   aceWindow // solid archives go on in it from file to file
 	trial    aceWindow // for passwords
-	known    string    // the password that fitted last
+	known    *aceKey   // the one that fitted last
 	lies     bool      // a file that is said to be encrypted was not
 	restarts int
 	whole    bool  // the member last read is right
@@ -88,10 +88,10 @@ func (r *aceReader) next(at int) (int, bool) {
 	}
 	b, ok := parseACE(r.data, at)
 	switch {
-	case ok && b.cut:
+	case ok && b.cut && b.kind <= aceLastType:
 		r.damaged(b.path(), "cut short")
 		return r.restart(at + 1)
-	case !ok, !b.sound && !r.likely(&b):
+	case !ok || !b.sound && !r.likely(&b):
 		r.damaged("", "no header where one should be")
 		return r.restart(at + 1)
 	case !b.sound:
@@ -323,12 +323,15 @@ func (r *aceReader) key(b *aceBlock, packed []byte) (key *aceKey, ok bool) {
 		r.lies = true
 		return nil, true
 	}
+	if r.known != nil && r.fits(b, packed, r.known, true) {
+		return r.known, true
+	}
 	for password := range r.file.passwords() {
 		for _, raw := range passwordBytes(password) {
 			key := newACEKey(raw)
-			if len(raw) > 0 && r.fits(b, packed, key, r.known == string(raw)) {
+			if len(raw) > 0 && r.fits(b, packed, key, false) {
 				r.file.opened(password)
-				r.known = string(raw)
+				r.known = key
 				return key, true
 			}
 		}

@@ -223,11 +223,8 @@ func (s *aceSorter) swap(i, j int) {
 	s.symbols[i], s.symbols[j] = s.symbols[j], s.symbols[i]
 }
 
-// aceLongestComment bounds a comment: its length has 15 bits.
-const aceLongestComment = 1<<15 - 1
-
-// aceComment unpacks a comment: copies are of what stood last behind two bytes of
-// the same sum.
+// aceComment unpacks a comment, of 32 KB at the most: copies are of what stood last
+// behind two bytes of the same sum.
 func aceComment(packed []byte) ([]byte, error) {
 	b := newACEBits(aceInput{data: packed})
 	size := b.take(15)

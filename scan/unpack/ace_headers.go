@@ -29,11 +29,12 @@ const (
 	aceSumming = 1 << 20
 )
 
-// Types of blocks. Behind 2 are recovery records, and who knows what else.
+// Types of blocks. The others up to the last one are of recovery records.
 const (
 	aceTypeArchive = 0
 	aceTypeFile    = 1
 	aceTypeFile64  = 3
+	aceLastType    = 5
 )
 
 // Flags of a header: of all, of an archive's, of a file's.

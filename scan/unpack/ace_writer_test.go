@@ -218,6 +218,8 @@ type aceWriter struct {
 	ops      []aceOp
 	at       int  // in the file
 	sum      byte // of differences
+	model    aceSound
+	before   int // mode
 }
 
 // aceOp is a byte, a copy, or a change of the mode: numbers and how many bits each has.
@@ -261,13 +263,12 @@ func acePackAfter(before, text string) string {
 // aceModes packs segments as ACE 2 does.
 func aceModes(segments ...aceSegment) string {
 	w := &aceWriter{perBlock: 2000, steep: true}
-	before := aceModeLZ
 	for i, s := range segments {
 		if i > 0 || s.kind != aceModeLZ {
-			w.change(before, s)
+			w.change(s)
 		}
 		w.segment(s, i+1 < len(segments), segments[min(i+1, len(segments)-1)])
-		before = s.kind
+		w.before = s.kind
 	}
 	w.flush()
 	return aceWords(&w.bitWriter)
@@ -286,14 +287,14 @@ func (s aceSegment) ofMode() [][2]int {
 }
 
 // change changes the mode in LZ77; sound and pictures do so themselves.
-func (w *aceWriter) change(before int, s aceSegment) {
-	if before <= aceModeEXE {
+func (w *aceWriter) change(s aceSegment) {
+	if w.before <= aceModeEXE {
 		w.ops = append(w.ops, aceOp{mode: s.ofMode()})
 	}
 	if s.kind > aceModeEXE {
 		w.flush()
 	}
-	if s.kind == aceModePicture {
+	if s.kind == aceModePicture && s.kind != w.before {
 		w.golombRice(s.width, 12)
 		w.golombRice(s.planes, 2)
 	}
@@ -423,8 +424,10 @@ func (w *aceWriter) symbol(op aceOp) (symbol, n int) {
 
 // sound writes bytes as sound, and the change of the mode behind them.
 func (w *aceWriter) sound(s aceSegment, end [][2]int) {
-	model := &aceSound{}
-	model.begin(s.kind-aceModeSound, false)
+	model := &w.model
+	if s.kind != w.before {
+		model.begin(s.kind-aceModeSound, false)
+	}
 	differences := make([]byte, len(s.text))
 	for i := range s.text {
 		c := &model.channels[model.layout[i%4]]
@@ -433,7 +436,6 @@ func (w *aceWriter) sound(s aceSegment, end [][2]int) {
 	}
 	type coded struct{ code, symbol int }
 	var list []coded
-	model.begin(s.kind-aceModeSound, false)
 	for i, d := range differences {
 		channel := int(model.layout[i%4])
 		c := &model.channels[channel]
