@@ -162,7 +162,7 @@ func (r *blobReader) group(last run) []run {
 			return runs
 		}
 		between := r.text[last.end:next.start]
-		if gap != nil && !alikeGaps(gap, between) || gap == nil && len(between) > 4 && bytes.IndexAny(between, "\n\"'") < 0 {
+		if gap != nil && !alikeGaps(gap, between) || gap == nil && len(between) > 4 && !bytes.ContainsAny(between, "\n\"'") {
 			return runs
 		}
 		runs = append(runs, next)
@@ -179,13 +179,14 @@ func alikeGaps(a, b []byte) bool {
 
 // file yields the file that some runs are, if they are one.
 func (r *blobReader) file(runs []run, yield func(blob) bool) (found, more bool) {
-	for _, d := range r.steps(runs[0]) {
+	steps := r.steps(runs[0])
+	for _, d := range steps {
 		var buffer [blobHead]byte
 		first := r.text[runs[0].start:min(runs[0].end, runs[0].start+blobHead)]
 		n, _, _ := d().Transform(buffer[:], first, true)
 		head := buffer[:n]
 		w := worthOf(head)
-		if w == image || w == noise && !r.isQuoted(runs[0]) || n > 0 && head[0] == 0x30 { // certificates and keys begin so
+		if w == image || w == noise && (len(steps) > 1 || !r.isQuoted(runs[0])) || n > 0 && head[0] == 0x30 { // certificates and keys begin so
 			continue
 		}
 		h := hidden{name: "script.bin", open: func() io.Reader { return &runReader{text: r.text, runs: runs} }, steps: []step{d}}
@@ -225,9 +226,23 @@ func fillHead(r io.Reader, head []byte) int {
 	return n
 }
 
-// isQuoted reports whether a string begins with a run.
+// isQuoted reports whether a run is a string, or its first line.
 func (r *blobReader) isQuoted(first run) bool {
-	return first.start > 0 && (r.text[first.start-1] == '"' || r.text[first.start-1] == '\'')
+	if first.start == 0 || first.end == len(r.text) {
+		return false
+	}
+	quote, behind := r.text[first.start-1], r.text[first.end]
+	return (quote == '"' || quote == '\'') && (behind == quote || isLineEnd(behind)) && isMixed(r.text[first.start:first.end])
+}
+
+// isMixed reports whether there are letters of both cases, and digits, in b: names
+// of programmers are longer than the least run.
+func isMixed(b []byte) bool {
+	upper, lower, digit := false, false, false
+	for _, c := range b[:min(len(b), blobHead)] {
+		upper, lower, digit = upper || c >= 'A' && c <= 'Z', lower || c >= 'a' && c <= 'z', digit || c >= '0' && c <= '9'
+	}
+	return upper && lower && digit
 }
 
 // inflated gives what is unpacked of a file by a script that unpacks files.
