@@ -183,7 +183,7 @@ func (r *imageReader) file(f imageFile) {
 	default:
 		m := r.member(kept)
 		if f.unpack != nil {
-			m = member{body: f.unpack(kept), holes: m.holes}
+			m = member{body: f.unpack(kept)} // a hole says only that a unit is compressed
 		}
 		m.name = cutName(f.name)
 		r.emit(m, problem)

@@ -179,7 +179,7 @@ func (i *isoReader) self(record []byte, v isoVolume) (self []byte, ok bool) {
 
 // isoSkip is what the root says of where the fields of Rock Ridge begin: its first is SP (SUSP 5.3).
 func isoSkip(self []byte) int {
-	if hasMagic(self, isoMinimum, "SP\x07\x01\xbe\xef") {
+	if hasMagic(self, isoMinimum, "SP\x07\x01\xbe\xef") && len(self) > isoMinimum+6 {
 		return int(self[isoMinimum+6])
 	}
 	return 0

@@ -418,7 +418,7 @@ func (v *ntfsReader) packed(f imageFile, s ntfsAttribute) {
 		f.size += min(e.size, 1<<60-f.size)
 	}
 	f.unpack = func(list []imageExtent) io.Reader {
-		return io.LimitReader(&ntfsUnits{in: imageBody{data: v.data, list: list}, unit: int(s.unit)}, s.size)
+		return &ntfsUnits{in: imageBody{data: v.data, list: list}, unit: int(s.unit), left: s.size}
 	}
 	v.file(f)
 }

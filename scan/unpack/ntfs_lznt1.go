@@ -10,6 +10,8 @@ import (
 
 var errLZNT1 = fmt.Errorf("%w: compressed bytes", ErrDamaged)
 
+var errNTFSCut = fmt.Errorf("%w: cut short", ErrDamaged)
+
 // lznt1Chunk is how many bytes are compressed at a time (MS-XCA, section 2.5).
 const lznt1Chunk = 4096
 
@@ -21,7 +23,9 @@ func lznt1(out, in []byte) (n int, err error) {
 		if header == 0 {
 			return n, nil
 		}
-		in = in[2:]
+		if in = in[2:]; header>>12&7 != 3 { // the signature
+			return n, errLZNT1
+		}
 		if size > len(in) {
 			size, err = len(in), errLZNT1
 		}
@@ -84,6 +88,7 @@ func lznt1Tokens(out, in []byte) (n int, err error) {
 type ntfsUnits struct {
 	in      imageBody
 	unit    int
+	left    int64 // bytes that are still to come
 	raw     []byte
 	buffer  []byte
 	out     []byte // of the buffer, what has not been handed out
@@ -92,13 +97,16 @@ type ntfsUnits struct {
 
 // Read implements io.Reader.
 func (u *ntfsUnits) Read(p []byte) (int, error) {
+	if u.left <= 0 {
+		return 0, cmpError(u.problem, io.EOF)
+	}
 	for len(u.out) == 0 {
 		if err := u.next(); err != nil {
 			return 0, err
 		}
 	}
-	n := copy(p, u.out)
-	u.out = u.out[n:]
+	n := copy(p[:min(int64(len(p)), u.left)], u.out)
+	u.out, u.left = u.out[n:], u.left-int64(n)
 	return n, nil
 }
 
@@ -110,7 +118,7 @@ func (u *ntfsUnits) next() error {
 	there, hole := u.unitBytes()
 	switch {
 	case there == 0 && hole == 0:
-		return cmpError(u.problem, io.EOF)
+		return cmpError(u.problem, errNTFSCut)
 	case there == 0:
 		clear(u.buffer)
 		u.out = u.buffer[:hole]

@@ -86,7 +86,7 @@ func partitionEntries(f File) iter.Seq2[member, error] {
 		p.left = 3*int64(len(f.Data)) + 1<<20 // the tables may all be about the same partitions
 		sector := gptSector(f.Data)
 		if sector > 0 {
-			p.gpt(sector, sector)
+			p.gpt(sector)
 		}
 		if isMBR(f.Data) {
 			p.mbr(sector > 0)
@@ -154,14 +154,22 @@ func (p *partitionReader) extended(first int64) {
 	}
 }
 
-// gpt reads a GUID partition table, and the copy of it where its header says: the
-// header of that is at the end of the disk.
-func (p *partitionReader) gpt(header, sector int64) {
+// gpt reads a GUID partition table and its copies: where the header says, and at
+// the end of the disk.
+func (p *partitionReader) gpt(sector int64) {
 	le := binary.LittleEndian
-	for _, at := range []int64{header, int64(le.Uint64(tail(p.data, header+32)[:8])&(1<<40-1)) * sector, (int64(len(p.data))/sector - 1) * sector} {
-		h := tail(p.data, at)
-		if len(h) < 92 || !hasMagic(h, 0, gptMagic) {
+	places := []int64{sector, (int64(len(p.data))/sector - 1) * sector}
+	for i := 0; i < len(places); i++ {
+		h := tail(p.data, places[i])
+		if !hasMagic(h, 0, gptMagic) {
 			continue
+		}
+		if len(h) < 92 {
+			p.damaged("partition table cut short")
+			continue
+		}
+		if i == 0 {
+			places = append(places, int64(min(le.Uint64(h[32:]), 1<<40))*sector)
 		}
 		p.gptTable(int64(min(le.Uint64(h[72:]), 1<<40))*sector, le.Uint32(h[80:]), int64(le.Uint32(h[84:])), sector)
 	}

@@ -38,10 +38,9 @@ const (
 )
 
 const (
-	udfSequence  = 1024    // sectors of a sequence of volume descriptors that are read
-	udfSearched  = 1024    // sectors at the end of the image among which the VAT is looked for
-	udfExtension = 1 << 12 // extents of allocation descriptors of a file
-	udfHeader    = 32768   // where the recognition sequence begins (2/8.3, ECMA-119)
+	udfSequence = 1024  // sectors of a sequence of volume descriptors that are read
+	udfSearched = 1024  // sectors at the end of the image among which the VAT is looked for
+	udfHeader   = 32768 // where the recognition sequence begins (2/8.3, ECMA-119)
 )
 
 // udfSectors are the sizes that sectors have, the most likely one first.
@@ -479,7 +478,8 @@ func (u *udfReader) entryAt(at int64, ref uint16, physical bool) (e udfEntry, ok
 func (u *udfReader) extents(b []byte, form uint16, ref uint16, physical bool) (list []imageExtent) {
 	le := binary.LittleEndian
 	size := map[uint16]int{0: 8, 1: 16, 2: 20}[form]
-	for more := 0; size > 0 && len(b) >= size && u.spend(16); b = b[size:] {
+	visited := make(map[int64]bool)
+	for ; size > 0 && len(b) >= size && u.spend(16); b = b[size:] {
 		p := udfPlace{le.Uint32(b) & udfLength, le.Uint32(b[4:]), ref}
 		switch form {
 		case 1:
@@ -497,9 +497,10 @@ func (u *udfReader) extents(b []byte, form uint16, ref uint16, physical bool) (l
 			list = append(list, imageExtent{imageHole, int64(p.length)})
 		case 3:
 			next := u.resolve(p, physical)
-			if more++; more > udfExtension || len(next) == 0 || next[0].at == imageHole {
+			if len(next) == 0 || next[0].at == imageHole || visited[next[0].at] {
 				return list
 			}
+			visited[next[0].at] = true
 			d := tail(u.data, next[0].at)
 			if len(d) < 24 || udfTag(d) != udfAllocation || !u.spend(u.block) {
 				return list
