@@ -33,8 +33,9 @@ lint: deps-build ## gofmt, vet, staticcheck
 	$(GO) vet ./... ./testdata ./testdata/evasion
 	$(GO) run $(STATICCHECK) ./... ./testdata ./testdata/evasion
 
-bench: deps ## what a delivery costs, beside other servers where they are installed
+bench: deps ## what a delivery costs, beside other servers where they are installed, and a bill of a million accounts
 	$(GO) test -tags bench -run '^TestBudget$$' -v -timeout 60m ./cmd/kiyome
+	$(GO) test -tags bench -run '^TestMillionAccounts$$' -v -timeout 60m ./accounts
 
 fuzz: deps-build ## every fuzz target for FUZZTIME
 	@set -e; grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sed 's/:[0-9]*:func / /' | sort -u | \
