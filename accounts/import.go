@@ -187,7 +187,7 @@ func (l *loading) checkRow(r row) (address string, b []byte, err error) {
 	}
 	folded, err := fold(events)
 	if err == nil {
-		err = folded.account.validate()
+		err = folded.account.validate("")
 	}
 	if err == nil && flags&madeUp == 0 {
 		err = contradiction(r, folded, l.now)
@@ -283,7 +283,7 @@ func (l *loading) applyRow(tx *bolt.Tx, n noted, before place) error {
 	if r, err = appendEvents(tx, known, fresh...); err != nil {
 		return err
 	}
-	if err := r.account.validate(); err != nil {
+	if err := r.account.validate(""); err != nil {
 		return err
 	}
 	if len(known) == 0 {

@@ -53,6 +53,8 @@ func (f *settingFlags) define(c *cobra.Command) {
 	c.Flags().StringVar(&f.maildir, "maildir", "", "`DIR` of the mailbox (default: mailboxes.path of the configuration)")
 	c.Flags().StringArrayVar(&f.forward, "forward", nil, "forward to this `ADDRESS`; may be repeated")
 	c.Flags().BoolVar(&f.noCopy, "no-copy", false, "keep no copy of what is forwarded")
+	c.Flags().BoolVar(&f.noCourse, "no-course", false, "the owner has no connection course: subscribing needs --force")
+	c.Flags().BoolVar(&f.main, "main", false, "it is the main member's mailbox, among those of its owner")
 	c.RegisterFlagCompletionFunc("language", cobra.FixedCompletions([]string{"ja", "en"}, cobra.ShellCompDirectiveNoFileComp))
 }
 

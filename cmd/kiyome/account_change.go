@@ -99,6 +99,9 @@ func (a *app) change(c *cobra.Command, address string, kind accounts.Kind, servi
 		if err != nil {
 			return err
 		}
+		if since := after.Of(service).Since; at.IsZero() && kind != accounts.Closed && since.After(time.Now().Add(time.Second)) {
+			note(c, "the clock was put back since something was entered for %s: this counts from %s on", after.Address, timeText(since, cfg.Timezone))
+		}
 		if kind == accounts.Subscribed && service == accounts.Outbound && len(cfg.Outbound.Listen) == 0 {
 			note(c, "outbound.listen is empty: unless systemd passes a socket, the mail that %s sends does not come by", after.Address)
 		}

@@ -252,9 +252,9 @@ func (a *app) accountHistory() *cobra.Command {
 
 func printEvents(out io.Writer, events []accounts.Event, zone *time.Location) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "EFFECTIVE\tWHAT\tSERVICE\tBY\tNOTE")
+	fmt.Fprintln(w, "EFFECTIVE\tWHAT\tSERVICE\tENTERED\tBY\tNOTE")
 	for _, e := range events {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", timeText(e.Effective, zone), e.Kind, e.Service, e.By, e.Note)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", timeText(e.Effective, zone), e.Kind, e.Service, timeText(e.At, zone), e.By, e.Note)
 	}
 	return w.Flush()
 }

@@ -60,6 +60,8 @@ var openers = [...]opener{
 	qcow2Opener,
 	dmgOpener,
 	wimOpener,
+	activeMimeOpener,
+	swfOpener,
 	chmOpener,
 	oneNoteOpener,
 	lnkOpener,

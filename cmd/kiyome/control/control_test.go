@@ -324,6 +324,9 @@ func TestAServerThatDiesEndsTheCommand(t *testing.T) {
 	if err := c.Export(io.Discard); err == nil {
 		t.Error("half an export was taken for a whole one")
 	}
+	if _, err := c.Bill(accounts.Month{Year: 2014, Month: 11}, accounts.BillOptions{}, func(accounts.Charge) bool { return true }); err == nil {
+		t.Error("half a bill was taken for a whole one")
+	}
 }
 
 func TestAnswersThatAreReadSlowlyHoldNothing(t *testing.T) {
@@ -337,6 +340,41 @@ func TestAnswersThatAreReadSlowlyHoldNothing(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestALongAnswerEnds when nobody reads it any more, and one without an end is not whole.
+func TestALongAnswerEnds(t *testing.T) {
+	db := endless{openDB(t), make(chan struct{})}
+	c := start(t, Options{Accounts: db})
+	november := accounts.Month{Year: 2014, Month: 11}
+	n := 0
+	if _, err := c.Bill(november, accounts.BillOptions{}, func(accounts.Charge) bool { n++; return n < 3 }); err != nil || n != 3 {
+		t.Errorf("%d lines, %v", n, err)
+	}
+	<-db.ended
+	done := 0
+	if _, err := c.SinceIssued(november, accounts.BillOptions{Progress: func(d, _ int) { done = d }}, func(accounts.Difference) bool { return true }); !errors.Is(err, accounts.ErrDamaged) || done != 7 {
+		t.Errorf("progress %d, %v", done, err)
+	}
+}
+
+// endless has a bill without an end, and changes that fail after a while.
+type endless struct {
+	*accounts.DB
+	ended chan struct{}
+}
+
+func (e endless) Bill(m accounts.Month, _ accounts.BillOptions, f func(accounts.Charge) bool) (accounts.Bill, error) {
+	for f(accounts.Charge{Month: m}) {
+	}
+	close(e.ended)
+	return accounts.Bill{}, nil
+}
+
+func (e endless) SinceIssued(m accounts.Month, o accounts.BillOptions, f func(accounts.Difference) bool) (accounts.Bill, error) {
+	o.Progress(7, 7)
+	f(accounts.Difference{Charge: accounts.Charge{Month: m}})
+	return accounts.Bill{}, accounts.ErrDamaged
 }
 
 // watched has much to export, and tells when that is over.
