@@ -2,6 +2,7 @@ package lmtp
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +74,7 @@ func (m mailbox) forwards(j *job, r recipient, v *scan.Verdict) *forwarding {
 // mailbox has it already.
 func (m mailbox) loops(j *job, f *forwarding) bool {
 	w := j.wayOf()
-	around := w.has(m.account)
+	around := slices.Contains(w.mailboxes, m.account)
 	if !around && !w.loops() {
 		return false
 	}
@@ -114,11 +115,11 @@ func (s *Server) forwarder(from string) string {
 func (f *forwarding) note(j *job, r recipient, to string, result relay.Result) {
 	s := j.server()
 	action := "forwarded"
-	switch reply := s.replies.of(result.Err); {
+	switch {
 	case result.Err == nil:
 		f.sent = append(f.sent, to)
 		s.forwarded.Add(1)
-	case refusal(reply) == refused:
+	case refusal(s.replies.of(result.Err)) == refused:
 		action = "refused: it stays here"
 		f.refused = append(f.refused, to)
 		f.stays = true
@@ -129,14 +130,4 @@ func (f *forwarding) note(j *job, r recipient, to string, result relay.Result) {
 	f.results = append(f.results, to+": "+result.Reply.String())
 	s.Log.Info("forward", "tx", j.session.tx.id, "msgid", j.facts.messageID, "rcpt", r.given, "to", to, "action", action,
 		"next", result.Reply.String(), "err", result.Err)
-}
-
-// has reports whether the message was delivered to an account before.
-func (w way) has(account string) bool {
-	for _, m := range w.mailboxes {
-		if m == account {
-			return true
-		}
-	}
-	return false
 }

@@ -37,7 +37,10 @@ func (h nextHop) deliver(j *job, r recipient, v *scan.Verdict) delivery {
 	if d.err != nil {
 		return d
 	}
-	result := j.relayed[r.key]
+	result, ok := j.relayed[r.key]
+	if !ok {
+		result.Err = errUnanswered
+	}
 	d.next, d.answer, d.err = result.Reply.String(), result.Reply.String(), result.Err
 	return d
 }

@@ -1,6 +1,7 @@
 package lmtp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -315,6 +316,19 @@ func TestASenderIsLookedUpOnceForATransaction(t *testing.T) {
 	if m := w.hop.Mails(); w.scanned() != 1 || len(m) != 3 || len(m[2].To) != 2 {
 		t.Errorf("%d scans, passed on: %q", w.scanned(), m)
 	}
+}
+
+// forgetful is a next hop that answers for nobody.
+type forgetful struct{}
+
+func (forgetful) Send(context.Context, *relay.Mail) []relay.Result { return nil }
+
+func TestNoAnswerIsNoSuccess(t *testing.T) {
+	w := newFilter(t, func(o *Options) { o.NextHop = forgetful{} })
+	c := w.dial()
+	c.from("plain@example.jp", "a@x.example", "b@x.example")
+	c.sends(dotted(sample))
+	c.reads("451 4.3.0", "451 4.3.0")
 }
 
 func TestThePlanOfANoticeIsChecked(t *testing.T) {

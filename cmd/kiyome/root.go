@@ -30,7 +30,8 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Mail delivery with a virus check for each mailbox",
 		Long: `kiyome takes mail from the MTA by LMTP and delivers it into Maildirs. The mail of
 mailboxes that have the virus check service is scanned: what is infected is cut
-out, the rest is delivered as it came, and a report says what was removed.`,
+out, the rest is delivered as it came, and a report says what was removed. What
+they send is checked in the same way, as the MTA's content filter.`,
 		Example: `  kiyome demo                                 see it work, with nothing configured
   kiyome scan suspicious.eml                  is there malware in this file?
   kiyome account add taro@example.jp          a mailbox
