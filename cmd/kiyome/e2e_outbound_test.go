@@ -299,6 +299,34 @@ func TestForwardingThroughPostfix(t *testing.T) {
 	}
 }
 
+// TestBouncesOfForwardsFindBack: what is forwarded comes from a sender of ours (SRS),
+// and when it cannot be delivered, the bounce reaches who sent it.
+func TestBouncesOfForwardsFindBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts Postfix and Dovecot")
+	}
+	h := newHouse(t)
+	h.SRS = "fwd.example.jp"
+	h.write("main.cf", "postfix/etc/main.cf", h)
+	h.write("kiyome.toml", "kiyome.toml", h)
+	if err := os.WriteFile(filepath.Join(h.Dir, "srs"), []byte("# a secret\n0123456789abcdef\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.account("add", "taro@example.jp", "--forward", "to@outside.example", "--forward", "nobody@outside.example", "--no-copy")
+	h.startAll()
+	h.send(t, "Sender@example.com", []string{"taro@example.jp"}, "", testdata.MustMail("clean"))
+	for _, got := range h.outside.await(t, 2) {
+		switch {
+		case slices.Equal(got.to, []string{"to@outside.example"}):
+			if !strings.HasPrefix(got.from, "SRS0=") || !strings.HasSuffix(got.from, "=example.com=Sender@fwd.example.jp") {
+				t.Errorf("forwarded from %s", got.from)
+			}
+		case got.from != "" || !slices.Equal(got.to, []string{"Sender@example.com"}) || !strings.Contains(got.data, "Status: 5.1.1"):
+			t.Errorf("from %s to %s:\n%.2000s", got.from, got.to, got.data)
+		}
+	}
+}
+
 // checkForwarded holds what went outside against what came for a mailbox.
 func (h *house) checkForwarded(t *testing.T, box string, msg []byte, got outgoing, want string) {
 	t.Helper()

@@ -32,6 +32,7 @@ type site struct {
 	Filtered int    // port of the next hop, where that is Postfix
 	NextHop  string // its address
 	Infected string // outbound.infected
+	SRS      string // outbound.srs.domain; "" for none
 	kiyome   string // the program
 	uid      uint32
 	gid      uint32
