@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -30,16 +29,12 @@ func newNextHop(c *config.Config, log *slog.Logger) (*relay.Client, error) {
 }
 
 // newOutbound makes the filter of outgoing mail.
-func newOutbound(c *config.Config, reports *report.Writer) (*lmtp.Outbound, error) {
-	notices, ok := any(reports).(lmtp.Noticer)
-	if !ok && len(c.Outbound.Listen) > 0 && c.Outbound.Infected == "clean" {
-		return nil, errors.New("outbound.infected: no notices can be written")
-	}
+func newOutbound(c *config.Config, reports *report.Writer) *lmtp.Outbound {
 	return &lmtp.Outbound{
-		Notices:        notices,
+		Notices:        reports,
 		RefuseUnknown:  c.Outbound.Unknown == "refuse",
 		RefuseInfected: c.Outbound.Infected == "refuse",
-	}, nil
+	}
 }
 
 // newSRS makes what rewrites the senders of forwarded mail; nil where that is not wanted.

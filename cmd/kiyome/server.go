@@ -185,9 +185,7 @@ func (s *server) startLMTP() error {
 		Log:         s.log,
 	}
 	out := o
-	if out.Outbound, err = newOutbound(c, reports); err != nil {
-		return err
-	}
+	out.Outbound = newOutbound(c, reports)
 	s.outbound = lmtp.NewServer(out)
 
 	o.Reports = reports
