@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"io"
 	"iter"
 	"slices"
 )
@@ -41,8 +42,8 @@ var behindMagics = []struct {
 	text  string
 	sound func(data []byte) bool
 }{
-	{gzipMagic, isWrittenGzip},
-	{"BZh", isBzip2},
+	{gzipMagic, func(data []byte) bool { return isWrittenGzip(data) && unpacks(gzipOpener, data) }},
+	{"BZh", func(data []byte) bool { return isBzip2(data) && unpacks(bzip2Opener, data) }},
 	{xzMagic, isSoundXZ},
 	{zstdMagic, func(data []byte) bool { return len(data) > 8 && data[4]&0x08 == 0 }}, // a reserved bit: RFC 8878, section 3.1.1.1.1
 	{lzipMagic, func(data []byte) bool { return lzipMatch(data) && data[4] == 1 && data[6] == 0 }},
@@ -57,6 +58,18 @@ func isSoundXZ(data []byte) bool {
 	return len(data) > xzHeaderSize && crc32.ChecksumIEEE(data[6:8]) == binary.LittleEndian.Uint32(data[8:])
 }
 
+// unpacks reports whether a file gives anything at all.
+func unpacks(o opener, data []byte) bool {
+	for m := range o.entries(File{Data: data}) {
+		n, err := io.ReadFull(m.body, make([]byte, 1))
+		return n > 0 || err == io.EOF
+	}
+	return false
+}
+
+// maxBehind is how many offsets are tried at which a file may begin.
+const maxBehind = 64
+
 // startBehind gives the offset of the first file behind other bytes, 0 where there
 // is none.
 func startBehind(data []byte) int {
@@ -65,8 +78,12 @@ func startBehind(data []byte) int {
 		head = data[:min(len(data), behindPicture)]
 	}
 	first := 0
+	tries := 0
 	for _, m := range behindMagics {
 		for at := range indexes(head, m.text) {
+			if tries++; tries > maxBehind {
+				return first
+			}
 			if m.sound(data[at:]) {
 				first, head = at, head[:at] // the others count only where they come before it
 				break

@@ -2,6 +2,7 @@ package unpack
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"iter"
 
@@ -31,11 +32,17 @@ func zlibMatch(data []byte) bool {
 
 func zlibEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		r, err := zlib.NewReader(bytes.NewReader(f.Data))
+		in := bytes.NewReader(f.Data)
+		r, err := zlib.NewReader(in)
 		if err != nil {
 			yield(member{}, err)
 			return
 		}
-		yield(member{name: nameLess(f.Name, ".zz", "", ".zlib", ""), body: r}, nil)
+		if !yield(member{name: nameLess(f.Name, ".zz", "", ".zlib", ""), body: r}, nil) {
+			return
+		}
+		if rest := f.Data[len(f.Data)-in.Len():]; !zeros(rest) {
+			yield(member{}, fmt.Errorf("%w: bytes behind its end", ErrDamaged)) // a file that was cut off may begin so
+		}
 	}
 }
