@@ -324,9 +324,10 @@ func TestFarCopiesOfACE(t *testing.T) {
 		from := size + len(marker) - distance
 		text := marker + (before + marker)[from:from+200]
 		n := walked(t, Limits{}, "f", aceArchive(
-			aceFile{name: "a", content: before, packed: before},
+			aceFile{name: "a", content: before[:size/2], packed: before[:size/2]},
+			aceFile{name: "a", content: before[size/2:], packed: before[size/2:]},
 			aceFile{name: "b", method: aceLZ77, content: text, packed: aceWords(&w.bitWriter), flags: 1 << 15}))
-		if got, told := objectsOf(n), strings.Join(n.unchecked, ";"); got != "a b*" || told != "" || n.data[2] != text {
+		if got, told := objectsOf(n), strings.Join(n.unchecked, ";"); got != "a a b*" || told != "" || n.data[3] != text {
 			t.Errorf("%d bytes: objects %q, unchecked %q", size, got, told)
 		}
 	}
