@@ -183,25 +183,33 @@ func (r *imageReader) file(f imageFile) {
 	default:
 		m := r.member(kept)
 		if f.unpack != nil {
-			m = member{body: f.unpack(kept)} // a hole says only that a unit is compressed
+			m = member{body: f.unpack(kept)}
 		}
 		m.name = cutName(f.name)
 		r.emit(m, problem)
 	}
 }
 
-// member is a file that lies in pieces that are all in the image.
+// member is a file that lies in pieces that are all in the image. Holes count no
+// more than zeros that are left out elsewhere, or a few bytes would be a terabyte.
 func (r *imageReader) member(list []imageExtent) member {
 	if len(list) == 1 && list[0].at != imageHole {
 		e := list[0]
 		return member{data: r.data[e.at : e.at+e.size : e.at+e.size]}
 	}
-	m := member{body: &imageBody{data: r.data, list: list}}
+	body := &imageBody{data: r.data, end: io.EOF}
+	size, holes := int64(0), int64(zerosKept)
 	for _, e := range list {
-		m.size += e.size
-		m.holes = m.holes || e.at == imageHole
+		if e.at == imageHole {
+			if e.size > holes {
+				e.size, body.end = holes, errZeros
+			}
+			holes -= e.size
+		}
+		size += e.size
+		body.list = append(body.list, e)
 	}
-	return m
+	return member{body: body, size: size}
 }
 
 // table gives what a directory or another table of the file system holds; what
@@ -224,7 +232,7 @@ func (r *imageReader) table(list []imageExtent, size int64) (b []byte, short boo
 		total, short = imageTable, true
 	}
 	b = make([]byte, total)
-	n, _ := io.ReadFull(&imageBody{data: r.data, list: kept}, b) // all of it is there
+	n, _ := io.ReadFull(&imageBody{data: r.data, list: kept, end: io.EOF}, b) // all of it is there
 	return b[:n], short
 }
 
@@ -233,6 +241,7 @@ type imageBody struct {
 	data []byte
 	list []imageExtent
 	at   int64 // in the first piece
+	end  error // what is told at the end
 }
 
 // Read implements io.Reader.
@@ -241,7 +250,7 @@ func (b *imageBody) Read(p []byte) (int, error) {
 		b.list, b.at = b.list[1:], 0
 	}
 	if len(b.list) == 0 {
-		return 0, io.EOF
+		return 0, b.end
 	}
 	e := b.list[0]
 	n := int(min(int64(len(p)), e.size-b.at))

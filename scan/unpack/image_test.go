@@ -10,7 +10,7 @@ import (
 )
 
 // imageFormats are those of file systems: their images are mostly zeros.
-var imageFormats = []string{"iso", "udf", "fat", "ntfs", "disk", "cdsectors"}
+var imageFormats = []string{"iso", "udf", "fat", "ntfs", "ext", "hfsplus", "disk", "cdsectors"}
 
 // isImage reports whether a sample is an image that is compressed only to be small.
 func isImage(s sample) bool {
@@ -102,6 +102,8 @@ func FuzzISO(f *testing.F)  { fuzzImage(f, "iso") }
 func FuzzUDF(f *testing.F)  { fuzzImage(f, "udf") }
 func FuzzFAT(f *testing.F)  { fuzzImage(f, "fat") }
 func FuzzNTFS(f *testing.F) { fuzzImage(f, "ntfs") }
+func FuzzExt(f *testing.F)  { fuzzImage(f, "ext") }
+func FuzzHFS(f *testing.F)  { fuzzImage(f, "hfsplus") }
 func FuzzDisk(f *testing.F) { fuzzImage(f, "disk") }
 
 // FuzzCD walks images with whole sectors.

@@ -418,7 +418,7 @@ func (v *ntfsReader) packed(f imageFile, s ntfsAttribute) {
 		f.size += min(e.size, 1<<60-f.size)
 	}
 	f.unpack = func(list []imageExtent) io.Reader {
-		return &ntfsUnits{in: imageBody{data: v.data, list: list}, unit: int(s.unit), left: s.size}
+		return &ntfsUnits{in: imageBody{data: v.data, list: list, end: io.EOF}, unit: int(s.unit), left: s.size}
 	}
 	v.file(f)
 }
@@ -448,13 +448,11 @@ func (v *ntfsReader) path(f ntfsFile) string {
 			break
 		}
 		var known bool
-		if n, known = v.folders[parent]; !known {
+		if n, known = v.folders[parent]; !known && len(v.folders) < imageFolders {
 			if folder, ok := v.read(parent); ok {
 				n = v.joined(parent, folder).name()
 			}
-			if len(v.folders) < imageFolders {
-				v.folders[parent] = n
-			}
+			v.folders[parent] = n
 		}
 		if n.name == "" {
 			break

@@ -91,6 +91,7 @@ type ntfsUnits struct {
 	left    int64 // bytes that are still to come
 	raw     []byte
 	buffer  []byte
+	zeros   int64  // of holes, that have been handed out
 	out     []byte // of the buffer, what has not been handed out
 	problem error
 }
@@ -98,7 +99,7 @@ type ntfsUnits struct {
 // Read implements io.Reader.
 func (u *ntfsUnits) Read(p []byte) (int, error) {
 	if u.left <= 0 {
-		return 0, cmpError(u.problem, io.EOF)
+		return 0, firstError(u.problem, io.EOF)
 	}
 	for len(u.out) == 0 {
 		if err := u.next(); err != nil {
@@ -115,13 +116,15 @@ func (u *ntfsUnits) next() error {
 	if u.buffer == nil {
 		u.raw, u.buffer = make([]byte, u.unit), make([]byte, u.unit)
 	}
+	u.skip()
 	there, hole := u.unitBytes()
 	switch {
 	case there == 0 && hole == 0:
-		return cmpError(u.problem, errNTFSCut)
+		return firstError(u.problem, errNTFSCut)
 	case there == 0:
 		clear(u.buffer)
 		u.out = u.buffer[:hole]
+		u.zeros += int64(hole)
 		return nil
 	case there == u.unit:
 		u.out = u.raw
@@ -130,17 +133,29 @@ func (u *ntfsUnits) next() error {
 	n, err := lznt1(u.buffer, u.raw[:there])
 	if err != nil && hole == 0 { // cut short, or never compressed
 		u.out = u.raw[:there]
-		u.problem = cmpError(u.problem, err)
+		u.problem = firstError(u.problem, err)
 		return nil
 	}
-	u.problem = cmpError(u.problem, err)
+	u.problem = firstError(u.problem, err)
 	clear(u.buffer[n:])
 	u.out = u.buffer
 	return nil
 }
 
-// cmpError is the first error of two that is one.
-func cmpError(a, b error) error {
+// skip leaves out a hole of many units, once enough zeros have been handed out.
+func (u *ntfsUnits) skip() {
+	if len(u.in.list) == 0 || u.in.list[0].at != imageHole || u.zeros < zerosKept {
+		return
+	}
+	if n := (u.in.list[0].size - u.in.at) / int64(u.unit) * int64(u.unit); n > int64(u.unit) {
+		u.in.at += n
+		u.left -= n
+		u.problem = firstError(u.problem, errZeros)
+	}
+}
+
+// firstError is the first error of two that is one.
+func firstError(a, b error) error {
 	if a != nil {
 		return a
 	}

@@ -130,6 +130,7 @@ func TestVolumesOfNTFSThatLie(t *testing.T) {
 		{"compressed, but it is not", "note.txt", "f/note.txt: ntfs: note.txt: damaged: compressed bytes", one(ntfsTestRuns("", 0, len(note), len(note), 1, 4, "\x11\x01\x64"))},
 		{"compressed, cut short", "note.txt", "f/note.txt: ntfs: note.txt: damaged: compressed bytes", change(one(ntfsTestRuns("", 0, 8192, 8192, 1, 4, "\x11\x01\x64\x01\x0f")), 100*512, compressed+"\xff\xff")},
 		{"compressed in larger pieces than there are", "", "f/note.txt: ntfs: note.txt: limit: memory", one(ntfsTestRuns("", 0, 8192, 8192, 1, 20, "\x11\x01\x64\x01\x0f"))},
+		{"compressed, with a hole of a terabyte", "note.txt", "f/note.txt: ntfs: note.txt: limit: zeros", change(one(ntfsTestRuns("", 0, 1<<40, 1<<40, 1, 4, "\x11\x10\x64\x05\x00\x00\x00\x00\x01")), 100*512, note)},
 		{"the table of files by its copy", "note.txt", "f: ntfs: damaged: record of a file", change(one(resident), 4*512, "xxxx")},
 		{"no table of files", "note.txt", "f: ntfs: damaged: no table of files", change(change(one(resident), 4*512, "xxxx"), 200*512, "xxxx")},
 		{"the table of files in pieces", strings.TrimSpace(strings.Repeat("note.txt ", 8)), "", change(slices.Clone(moved), 4*512, string(ntfsTestRecord(1, 0, ntfsTestRuns("", 0, 1<<20, 1<<20, 0, 0, long))))},

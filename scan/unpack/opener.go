@@ -31,6 +31,8 @@ var openers = [...]opener{
 	udfOpener,
 	fatOpener,
 	ntfsOpener,
+	extOpener,
+	hfsOpener,
 	partitionOpener,
 	compressOpener,
 	arcOpener,
