@@ -176,6 +176,7 @@ type arjReader struct {
 	window   lzWindow
 	restarts int
 	whole    bool   // the member last read is right
+	met      bool   // there was a member
 	read     int64  // compressed bytes, in all
 	known    string // the password that fitted last
 }
@@ -208,7 +209,11 @@ func (r *arjReader) next(at int) (int, bool) {
 		r.damaged(member{}, "no header where one should be")
 		return r.restart(at)
 	case h.end: // another archive may follow
-		return arjFind(r.data, h.body, len(r.data))
+		at, ok = arjFind(r.data, h.body, len(r.data))
+		if !ok && !r.met && !zeros(r.data[h.body:]) {
+			r.damaged(member{}, "no header where one should be")
+		}
+		return at, ok
 	case h.cut:
 		r.damaged(member{name: h.path()}, "cut short")
 		return r.restart(at + 1)
@@ -252,7 +257,7 @@ func (h *arjHeader) path() string {
 
 // member reads a member.
 func (r *arjReader) member(h *arjHeader) {
-	r.whole = false
+	r.whole, r.met = false, true
 	if h.packed == 0 && (h.kind == arjFolder || h.kind == arjLabel || h.kind == arjChapter) {
 		r.whole = true
 		return

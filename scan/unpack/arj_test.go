@@ -79,6 +79,7 @@ func TestARJIsReadTolerantly(t *testing.T) {
 		{"whole", "a* b", "", join(start, a, b, end)},
 		{"without an end", "a* b", "f: arj: damaged: cut short", join(start, a, b)},
 		{"noise behind the end", "a*", "", join(start, a, end, []byte("noise"))},
+		{"noise behind an end without members", "", "f: arj: damaged: no header where one should be", join(start, end, a[4:], end)},
 		{"joined", "a* b", "", join(start, a, end, start, b, end)},
 		{"a second archive header and no end", "a* b", "", join(start, a, start, b, end)},
 		{"behind a program", "a* b", "", join(stub, start, a, b, end)},
