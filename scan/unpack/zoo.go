@@ -139,7 +139,8 @@ func (z *zooReader) search() (at int, ok bool) {
 }
 
 // member reads the member whose header is at an offset, and gives the offset of
-// the next header; 0 behind the last one, whose header has nothing in it.
+// the next header; 0 behind the last one, whose header has nothing in it. ok is false
+// where the chain breaks.
 func (z *zooReader) member(at int) (next int, ok bool) {
 	if !z.header(at) || z.seen[at] {
 		return 0, false
@@ -147,11 +148,11 @@ func (z *zooReader) member(at int) (next int, ok bool) {
 	z.seen[at] = true
 	le, h := binary.LittleEndian, z.data[at:]
 	next = int(le.Uint32(h[6:]))
-	if next == 0 {
+	offset, size := int64(le.Uint32(h[10:])), int64(le.Uint32(h[24:]))
+	if next == 0 && size == 0 {
 		return 0, true
 	}
 	m := member{name: zooName(h), size: int64(le.Uint32(h[20:]))}
-	offset, size := int64(le.Uint32(h[10:])), int64(le.Uint32(h[24:]))
 	if offset > int64(len(z.data)) {
 		z.damaged(m, "no place for its bytes")
 		return next, true
@@ -164,7 +165,7 @@ func (z *zooReader) member(at int) (next int, ok bool) {
 		return 0, true
 	}
 	z.unpack(m, h[5], packed, le.Uint16(h[18:]), cut)
-	return next, true
+	return next, next != 0 // the last header has no bytes
 }
 
 // unpack hands out the bytes of a member.

@@ -29,6 +29,7 @@ func TestZooThatIsOdd(t *testing.T) {
 		{"both offsets of the first member", change(func(b []byte) { b[24]++; b[28]++ }), both, "no header of a member"},
 		{"the offset of the second member", change(func(b []byte) { b[first+6]++ }), both, "no header of a member"},
 		{"members in a circle", change(func(b []byte) { le.PutUint32(b[second+6:], uint32(first)) }), both, "no header of a member"},
+		{"a first member that is said to be the last", change(func(b []byte) { le.PutUint32(b[first+6:], 0) }), both, "no header of a member"},
 		{"an offset behind the end", change(func(b []byte) { le.PutUint32(b[first+10:], 1<<31) }), "rand.bin", "no place for its bytes"},
 		{"an unknown method", change(func(b []byte) { b[first+5] = 3 }), "rand.bin", "unsupported"},
 		{"a wrong checksum", change(func(b []byte) { b[first+18]++ }), both, "wrong checksum"},
