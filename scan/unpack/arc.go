@@ -23,6 +23,10 @@ const (
 	arcSpark    = 0x80
 	arcMore     = 12 // behind a header of Spark: addresses and attributes
 
+	// arcStub is within how many bytes an archive begins that a program of MS-DOS
+	// stands in front of: those were small.
+	arcStub = 64 << 10
+
 	arcEnd       = 0 // of the archive
 	arcStoredOld = 1
 	arcStored    = 2
