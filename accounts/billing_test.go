@@ -623,6 +623,34 @@ func TestBillsAgainstSimulation(t *testing.T) {
 	}
 }
 
+// TestPastBillsStay: what is entered when a month is over, and not for the time before
+// its end, leaves the bill of that month, and of all before it, as they were.
+func TestPastBillsStay(t *testing.T) {
+	compared := 0
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 5))
+		tariff := theService(zoneOf(t, "America/Sao_Paulo"))
+		events, _ := randomLife(random, tariff.Zone, func(Event) {})
+		first := MonthOf(events[0].Effective, tariff.Zone)
+		for n := 1; n < len(events); n++ {
+			m := MonthOf(events[n].At, tariff.Zone).add(-1) // the last month that is over
+			_, end := m.Bounds(tariff.Zone)
+			if m.Compare(first) < 0 || slices.ContainsFunc(events[n:], func(e Event) bool { return e.Effective.Before(end) }) {
+				continue
+			}
+			before := billed(t, tariff, events[:n], first.String(), m.String())
+			after := billed(t, tariff, events, first.String(), m.String())
+			if before != after {
+				t.Fatalf("seed %d: the first %d events are billed\n%swith the rest\n%s", seed, n, before, after)
+			}
+			compared++
+		}
+	}
+	if compared < 100 {
+		t.Errorf("only %d bills were compared", compared)
+	}
+}
+
 // randomLife makes up events that are possible, and gives the last of their times.
 func randomLife(random *rand.Rand, zone *time.Location, enter func(Event)) (events []Event, last time.Time) {
 	kinds := []Kind{Subscribed, Subscribed, Subscribed, Cancelled, Cancelled, Paused, Resumed, Closed, Added, Added, Changed}

@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"kiyome/accounts"
@@ -134,22 +132,6 @@ folder. It is never written again: what is entered for that month later shows in
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print what there is to know of the bill as JSON")
 	return c
-}
-
-// newBar shows progress on standard error when that is a terminal. end removes it.
-func newBar(what string) (progress accounts.Progress, end func()) {
-	if !isTerminal(os.Stderr) {
-		return nil, func() {}
-	}
-	bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionShowCount(), progressbar.OptionSetDescription(what))
-	return func(done, all int) {
-		if all > 0 && bar.GetMax() != max(all, done) {
-			bar.ChangeMax(max(all, done))
-		}
-		bar.Set(done) // it fails only when standard error does
-	}, func() { bar.Finish() }
 }
 
 // billOutput prints the lines of a bill in one of three forms.

@@ -6,11 +6,14 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 	"golang.org/x/text/width"
+
+	"kiyome/accounts"
 )
 
 // style colours text, or leaves it as it is.
@@ -161,4 +164,32 @@ func (p *progress) Close() {
 	if p.bar != nil {
 		p.bar.Finish()
 	}
+}
+
+// newBar shows how far the work on accounts is, on standard error when that is a
+// terminal. While it is not known how many there are, it counts. end removes it.
+func newBar(what string) (tell accounts.Progress, end func()) {
+	if !isTerminal(os.Stderr) {
+		return nil, func() {}
+	}
+	var bar *progressbar.ProgressBar
+	size := 0
+	end = func() {
+		if bar != nil {
+			bar.Finish() // it fails only when standard error does
+		}
+	}
+	return func(done, all int) {
+		if bar == nil || all != size {
+			end()
+			size = all
+			if all == 0 {
+				all = -1
+			}
+			bar = progressbar.NewOptions(all, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(),
+				progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionShowCount(), progressbar.OptionSetDescription(what))
+		}
+		bar.Set(done)
+	}, end
 }
