@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -63,31 +65,9 @@ changed since it was closed or, if it was not, since the month ended.`,
 			if err != nil {
 				return err
 			}
-			cfg, err := a.config()
-			if err != nil {
-				return err
-			}
-			out := newBillOutput(a.out, asCSV, asJSON, since)
+			out := newBillOutput(c.Context(), a.out, asCSV, asJSON, since)
 			return a.withAccounts(c.Context(), false, func(db control.Accounts) error {
-				o := accounts.BillOptions{Owner: owner}
-				if !isTerminal(a.out) { // lines and a bar do not go together
-					var end func()
-					o.Progress, end = newBar("bill of " + m.String())
-					defer end()
-				}
-				var b accounts.Bill
-				if since {
-					b, err = db.SinceIssued(m, o, func(d accounts.Difference) bool { return out.line(d.Change, d.Charge, d) })
-				} else {
-					b, err = db.Bill(m, o, func(ch accounts.Charge) bool { return out.line("", ch, ch) })
-				}
-				if err = errors.Join(err, out.err); err != nil {
-					return errors.Join(err, out.end())
-				}
-				if b.UnderWay {
-					note(c, "%s is not over: this is how its bill stands now", m)
-				}
-				return out.finish(b, cfg.Timezone)
+				return a.printBill(c, db, m, owner, out)
 			})
 		},
 	}
@@ -98,6 +78,32 @@ changed since it was closed or, if it was not, since the month ended.`,
 	c.MarkFlagsMutuallyExclusive("csv", "json")
 	c.AddCommand(a.billingClose())
 	return c
+}
+
+func (a *app) printBill(c *cobra.Command, db control.Accounts, m accounts.Month, owner string, out *billOutput) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	o := accounts.BillOptions{Owner: owner}
+	if !isTerminal(a.out) { // lines and a bar do not go together
+		var end func()
+		o.Progress, end = newBar("bill of " + m.String())
+		defer end()
+	}
+	var b accounts.Bill
+	if out.since {
+		b, err = db.SinceIssued(m, o, func(d accounts.Difference) bool { return out.line(d.Change, d.Charge, d) })
+	} else {
+		b, err = db.Bill(m, o, func(c accounts.Charge) bool { return out.line("", c, c) })
+	}
+	if err = errors.Join(err, out.end()); err != nil {
+		return err
+	}
+	if b.UnderWay {
+		note(c, "%s is not over: this is how its bill stands now", m)
+	}
+	return out.finish(b, cfg.Timezone)
 }
 
 func (a *app) billingClose() *cobra.Command {
@@ -136,10 +142,12 @@ folder. It is never written again: what is entered for that month later shows in
 
 // billOutput prints the lines of a bill in one of three forms.
 type billOutput struct {
+	ctx    context.Context
 	since  bool
 	begun  bool
 	csv    *csv.Writer
 	json   *json.Encoder
+	out    *bufio.Writer // below json
 	table  *table
 	totals map[string]*ownerTotal
 	err    error
@@ -150,13 +158,14 @@ type ownerTotal struct {
 	sum   int64
 }
 
-func newBillOutput(out io.Writer, asCSV, asJSON, since bool) *billOutput {
-	b := &billOutput{since: since, totals: make(map[string]*ownerTotal)}
+func newBillOutput(ctx context.Context, out io.Writer, asCSV, asJSON, since bool) *billOutput {
+	b := &billOutput{ctx: ctx, since: since, totals: make(map[string]*ownerTotal)}
 	switch {
 	case asCSV:
 		b.csv = csv.NewWriter(out)
 	case asJSON:
-		b.json = json.NewEncoder(out)
+		b.out = bufio.NewWriter(out)
+		b.json = json.NewEncoder(b.out)
 		b.json.SetEscapeHTML(false)
 	default:
 		b.table = &table{out: out}
@@ -188,6 +197,8 @@ func (b *billOutput) withChange(change string, row []string) []string {
 func (b *billOutput) line(change string, c accounts.Charge, v any) bool {
 	switch b.begin(); {
 	case b.err != nil:
+	case b.ctx.Err() != nil:
+		b.err = errInterrupted
 	case b.csv != nil:
 		b.err = b.csv.Write(b.withChange(change, c.Row()))
 	case b.json != nil:
@@ -214,6 +225,8 @@ func (b *billOutput) end() error {
 	case b.csv != nil:
 		b.csv.Flush()
 		return errors.Join(b.err, b.csv.Error())
+	case b.json != nil:
+		return errors.Join(b.err, b.out.Flush())
 	case b.table != nil:
 		return errors.Join(b.err, b.table.flush())
 	}
