@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -175,7 +174,7 @@ func jsonText(v any) (string, error) {
 }
 
 // readRows reads a file of accounts: CSV, or JSON when it begins with a brace.
-func readRows(file *os.File, zone *time.Location) (iter.Seq2[row, error], error) {
+func readRows(file io.ReaderAt, zone *time.Location) (iter.Seq2[row, error], error) {
 	head := make([]byte, 4096)
 	n, err := file.ReadAt(head, 0)
 	if err != nil && err != io.EOF {

@@ -11,7 +11,6 @@ import (
 	"hash/maphash"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -116,10 +115,16 @@ type loading struct {
 	db      *DB
 	options ImportOptions
 	now     time.Time
-	checked *os.File // the events of all rows
+	checked checked // the events of all rows
 	index   []noted
 	done    Imported
 	mailed  []mailed
+}
+
+// checked is a file of checked rows.
+type checked interface {
+	io.Writer
+	io.ReaderAt
 }
 
 // noted is where the events of a row are in the file of checked rows.
