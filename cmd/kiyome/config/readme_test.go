@@ -14,10 +14,15 @@ const readme = "../../../README.md"
 func TestReadmeListsEverySetting(t *testing.T) {
 	c := Default()
 	c.Rules.Sets = map[string]*RuleSet{"NAME": defaultRuleSet()}
+	c.Billing.Prices, c.Billing.Campaigns = []*Price{{}}, []*Campaign{{}}
 	var b strings.Builder
 	b.WriteString("| setting | default | |\n| --- | --- | --- |\n")
 	for _, s := range c.settings() {
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", s.key, s.value.toml(), strings.ReplaceAll(s.help, "|", `\|`))
+		key, value := s.key, "`"+s.value.toml()+"`"
+		if table, name, list := strings.Cut(key, "[0]"); list {
+			key, value = "[["+table+"]] "+strings.TrimPrefix(name, "."), "" // there is none unless the file has one
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", key, value, strings.ReplaceAll(s.help, "|", `\|`))
 	}
 	const start, end = "## Every setting\n\n", "\n`--config FILE` names the file"
 	text, err := os.ReadFile(readme)
