@@ -165,7 +165,7 @@ func (l *loading) check(rows iter.Seq2[row, error]) error {
 		if _, err := out.Write(b); err != nil {
 			return err
 		}
-		l.index = append(l.index, noted{address, at, len(b), r.place})
+		l.index = append(l.index, noted{strings.Clone(address), at, len(b), r.place}) // not the row that it is part of
 		at += int64(len(b))
 	}
 	slices.SortStableFunc(l.index, func(a, b noted) int { return strings.Compare(a.address, b.address) })
