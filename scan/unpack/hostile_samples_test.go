@@ -46,6 +46,21 @@ var hostileCuts = map[string]struct {
 	"ar-bsd.a":          {3, "between members, and a byte of padding"},
 	"ar-deb.deb":        {4, "between members, and a byte of padding"},
 
+	"ace-stored.ace":    {1, "the header of an archive, with nothing behind it"},
+	"ace-lz77.ace":      {2, "between files"},
+	"ace-solid.ace":     {2, "between files"},
+	"ace-blocked.ace":   {1, "the header"},
+	"ace-exe16.ace":     {1, "the header"},
+	"ace-exe32.ace":     {1, "the header"},
+	"ace-delta.ace":     {1, "the header"},
+	"ace-sound.ace":     {1, "the header"},
+	"ace-picture.ace":   {1, "the header"},
+	"ace-cp932.ace":     {2, "the header, and between files"},
+	"ace-japanese.ace":  {1, "the header"},
+	"ace-comment.ace":   {1, "the header"},
+	"ace-program.ace":   {1, "the header"},
+	"ace-distances.ace": {1, "the header"},
+
 	"makeself-gzip.run":  {10, "what is left behind the script is too short to be known"},
 	"makeself-bzip2.run": {10, "too short to be known"},
 	"makeself-xz.run":    {6, "too short to be known"},
@@ -57,12 +72,13 @@ var hostileCuts = map[string]struct {
 // hostileEndless are formats of which any beginning is whole: nothing in them says
 // where they end.
 var hostileEndless = map[string]string{
-	"text": "what is left of a text is one", "mbox": "of a text", "html": "of a text", "vcard": "of a text", "shar": "of a script: shells read lines up to its end",
+	"text": "what is left of a text is one", "mbox": "of a text", "html": "of a text", "vcard": "of a text", "base64": "of a text", "shar": "of a script: shells read lines up to its end",
 }
 
 // hostileStreams are samples in an endless format, by a name of their own.
 var hostileStreams = map[string]string{
 	"compress.Z": "LZW has neither a length nor a checksum", "compress-10.Z": "nor when its table is full", "makeself-compress.sh": "nor behind a script",
+	"lnk-appended.lnk": "nothing says how much was appended",
 }
 
 // hostileChecked are formats with checksums over all that matters: no change goes

@@ -203,44 +203,6 @@ func isText(s sample) bool {
 	return first == "html" || first == "vcard"
 }
 
-// A container that was cut off anywhere either still gives the marker, or says
-// that it was not read, or does not look like a container any more.
-func TestCutOffAnywhereIsNeverSilent(t *testing.T) {
-	whole := map[string]int{ // cuts that leave whole files: between streams, members, attachments
-		"gzip-members.gz": 1, "bzip2-streams.bz2": 1, "tnef.dat": 1, "tnef-mapi.dat": 1, "lzip-streams.lz": 1, "zstd-frames.zst": 1,
-		"lz4-frames.lz4": 1, "ar-gnu.a": 3, "ar-gnu-long.a": 4, "ar-bsd.a": 3, "ar-deb.deb": 4,
-		"xz-streams.xz": 9,                                 // there are 8 zeros
-		"compress.Z":    1 << 30, "compress-10.Z": 1 << 30, // nothing in the format says how long a file is
-		"lnk-appended.lnk":  1 << 30, // nor how much was appended
-		"zip-prepended.zip": 1,       // the line of the script in front
-	}
-	for _, s := range samples(t) {
-		if strings.HasPrefix(s.file, "ace-") {
-			whole[s.file] = 2 // the header of an archive, with no file behind it
-		}
-	}
-	endless := map[string]bool{"text": true, "mbox": true, "html": true, "vcard": true, "base64": true, "makeself": true, "shar": true} // what is left of one is one as well
-	for _, s := range samples(t) {
-		if first, _, _ := strings.Cut(s.formats, " "); !s.readable() || endless[first] || isPackedDisk(s) || isImage(s) {
-			continue
-		}
-		t.Run(s.file, func(t *testing.T) {
-			data := bytes.TrimRight(load(t, s.file), "\x00")
-			step := 1 + len(data)/1000 // large ones at some places only
-			for n := 0; n < len(data); n += step {
-				cut := data[:n:n]
-				got := walked(t, Limits{}, s.file, cut)
-				if len(Detect(File{Data: cut})) > 0 && got.marked == "" && len(got.unchecked) == 0 {
-					if whole[s.file]--; whole[s.file] >= 0 {
-						continue
-					}
-					t.Fatalf("cut to %d of %d bytes: objects %q and not a word", n, len(data), got.objects)
-				}
-			}
-		})
-	}
-}
-
 func TestFormatsHaveNamesOfTheirOwn(t *testing.T) {
 	seen := map[string]bool{"": true}
 	for _, name := range Formats() {
