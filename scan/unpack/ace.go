@@ -49,6 +49,7 @@ type aceReader struct {
 	known    *aceKey   // the one that fitted last
 	lies     bool      // a file that is said to be encrypted was not
 	restarts int
+	empty    bool  // no file has been met in the archive
 	whole    bool  // the member last read is right
 	read     int64 // packed bytes, in all
 }
@@ -84,6 +85,9 @@ const acePadding = "\x00\x1a\r\n\t "
 // next reads what the header at an offset is of, and finds the next header.
 func (r *aceReader) next(at int) (int, bool) {
 	if len(bytes.TrimLeft(r.data[at:], acePadding)) == 0 {
+		if r.empty {
+			r.damaged("", "an archive without a file")
+		}
 		return 0, false
 	}
 	b, ok := parseACE(r.data, at)
@@ -142,9 +146,10 @@ func (r *aceReader) block(b *aceBlock) {
 		r.whole = false
 		r.damaged(b.path(), "a header without all its fields")
 	case b.kind == aceTypeArchive:
-		r.window.end = 0
+		r.window.end, r.empty = 0, true
 		r.comment("", b.comment)
 	case b.isFile():
+		r.empty = false
 		r.member(b)
 		r.comment(b.path(), b.comment)
 	}

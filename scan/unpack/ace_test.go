@@ -206,7 +206,7 @@ func TestACEIsReadTolerantly(t *testing.T) {
 		{"joined, with noise between", "a* b", "f: ace: damaged: no header where one should be", join(start, a, []byte("noise noise"), start, b)},
 		{"behind a program", "a* b", "", join(stub, start, a, b)},
 		{"behind text", "a* b", "", join([]byte("**ACE** is a mark, as in **ACE**.\n"), start, a, b)},
-		{"the archive's header alone", "", "", start},
+		{"the archive's header alone", "", "f: ace: damaged: an archive without a file", start},
 		{"cut in the archive's header", "", "f: ace: damaged: cut short", start[:20]},
 		{"wrong checksum of the archive's header", "a* b", "f: ace: damaged: wrong checksum of a header", join(damage(start, 0), a, b)},
 		{"another field of it wrong", "a* b", "f: ace: damaged: wrong checksum of a header", join(damage(start, 15), a, b)},
@@ -548,7 +548,7 @@ func TestEveryByteOfACEMayLie(t *testing.T) {
 				check(fmt.Sprintf("%s, byte %d set to %#x", f.name, at, v), b)
 			}
 		}
-		for end := 33; end < len(data); end += 1 + end/40 { // before there is an archive without a file
+		for end := 14; end < len(data); end += 1 + end/40 { // before there is nothing that tells of ACE
 			check(fmt.Sprintf("%s, cut at %d", f.name, end), data[:end])
 		}
 	}
