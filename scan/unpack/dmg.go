@@ -97,6 +97,8 @@ type dmg struct {
 	inflater diskInflater
 	lzfse    *lzfseReader
 	xz       *xzReader
+	adc      window
+	taken    int64 // of memory, for a chunk in bzip2
 }
 
 // dmgMap is a block map: where the bytes of a partition are.

@@ -9,12 +9,20 @@ import (
 
 // unpack gives a reader of a chunk.
 func (d *dmg) unpack(kind uint32, packed []byte) (io.Reader, error) {
+	d.release()
 	switch kind {
 	case dmgADC:
-		return newADC(packed), nil
+		if d.adc.ring == nil {
+			d.adc = newWindow(adcWindow)
+		}
+		return newADC(&d.adc, packed), nil
 	case dmgZlib:
 		return d.inflater.zlibbed(packed)
 	case dmgBzip2:
+		if err := d.f.memory.take(dmgBzip2Memory); err != nil {
+			return nil, err
+		}
+		d.taken = dmgBzip2Memory
 		return contained{bzip2.NewReader(bytes.NewReader(packed))}, nil
 	case dmgLZFSE:
 		if d.lzfse == nil {
@@ -24,18 +32,22 @@ func (d *dmg) unpack(kind uint32, packed []byte) (io.Reader, error) {
 		}
 		return d.lzfse, nil
 	case dmgXZ:
-		d.release()
 		d.xz = &xzReader{data: packed, memory: d.f.memory}
 		return d.xz, nil
 	}
 	return nil, fmt.Errorf("%w: chunk of type %#x", ErrUnsupported, kind)
 }
 
-// release gives back the dictionary of the chunk that was read last.
+// dmgBzip2Memory is what the largest blocks of bzip2 take to unpack.
+const dmgBzip2Memory = 4 << 20
+
+// release gives back the memory that the last chunk took.
 func (d *dmg) release() {
 	if d.xz != nil {
 		d.xz.release()
 	}
+	d.f.memory.give(d.taken)
+	d.xz, d.taken = nil, 0
 }
 
 // adcWindow is more than the largest distance in ADC.
@@ -43,8 +55,8 @@ const adcWindow = 1 << 16
 
 // newADC unpacks Apple Data Compression: codes of a byte and literals, or of two or
 // three bytes for what is repeated.
-func newADC(in []byte) io.Reader {
-	w := newWindow(adcWindow)
+func newADC(w *window, in []byte) io.Reader {
+	*w = window{ring: w.ring}
 	literals := 0
 	step := func() error {
 		if len(in) == 0 {
@@ -76,5 +88,5 @@ func newADC(in []byte) io.Reader {
 		}
 		return nil
 	}
-	return &windowReader{window: &w, step: step}
+	return &windowReader{window: w, step: step}
 }

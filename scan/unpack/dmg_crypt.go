@@ -24,8 +24,8 @@ const (
 	dmgKeyHeader  = 680        // where that for the password mostly is
 	dmgKeySize    = 104        // and the key
 	dmgKeyMark    = "CKIE\x00" // ends what is within the key
-	dmgMostKeys   = 8
-	dmgMostRounds = 4 << 20
+	dmgMostKeys   = 2
+	dmgMostRounds = 1 << 20
 	dmgMaxBlock   = 1 << 20
 )
 

@@ -80,7 +80,11 @@ func parseQcow(b []byte) (q *qcow, ok bool) {
 		if q.tableBits < 6 || q.tableBits > 16 || q.bits > qcow2MaxBits || q.size < 0 {
 			return q, false
 		}
-		q.l1Len = q.size>>(q.bits+q.tableBits) + 1
+		covered := int64(1) << (q.bits + q.tableBits)
+		q.l1Len = q.size / covered
+		if q.size%covered != 0 {
+			q.l1Len++
+		}
 	case q.version <= 3 && q.version != 0 && len(b) >= 72:
 		q.bits, q.size, q.crypt = uint(be.Uint32(b[20:])), int64(be.Uint64(b[24:])), be.Uint32(b[32:])
 		q.l1Len, q.l1 = int64(be.Uint32(b[36:])), int64(be.Uint64(b[40:]))

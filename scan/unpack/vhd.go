@@ -107,7 +107,7 @@ func openVHD(data []byte, foot vhdFooter) (*vhd, error) {
 	if string(header[:8]) != vhdSparseMagic || v.block < vhdSector || v.block&(v.block-1) != 0 {
 		return nil, errDisk("header of a dynamic disk")
 	}
-	v.bitmap = (v.block/vhdSector/8 + vhdSector - 1) / vhdSector * vhdSector
+	v.bitmap = (v.block/vhdSector + 8*vhdSector - 1) / (8 * vhdSector) * vhdSector
 	table, entries := int64(be.Uint64(header[16:])), int64(be.Uint32(header[28:]))
 	if table < 0 || table >= int64(len(data)) {
 		return nil, errShort

@@ -147,7 +147,7 @@ func (v *vmdk) redundantGrains() ([]vmdkGrain, error) { return v.directory(v.red
 // directory reads a grain directory and its tables. The list is nil when there is no
 // directory.
 func (v *vmdk) directory(sector uint64) (list []vmdkGrain, err error) {
-	if sector == 0 || sector == vmdkAtEnd || v.perTable == 0 {
+	if sector == 0 || sector == vmdkAtEnd || v.perTable == 0 || v.capacity == 0 {
 		return nil, nil
 	}
 	covered := min(uint64(v.perTable)*v.grain, math.MaxInt64)

@@ -165,7 +165,10 @@ func (w *wim) lookup(table []byte) (streams []wimStream, elsewhere bool) {
 // plain hands out the streams that are resources of their own. Those that are the same
 // resource are one.
 func (w *wim) plain(streams []wimStream, yield func(member, error) bool) bool {
-	own := slices.DeleteFunc(slices.Clone(streams), func(s wimStream) bool { return s.flags&(wimMetadata|wimSolid) != 0 })
+	own := slices.DeleteFunc(slices.Clone(streams), func(s wimStream) bool {
+		_, named := w.names[s.hash] // what is told of an image may be a file of it as well
+		return s.flags&wimSolid != 0 || s.flags&wimMetadata != 0 && !named
+	})
 	slices.SortStableFunc(own, func(a, b wimStream) int { return cmp.Compare(a.at, b.at) })
 	own = slices.CompactFunc(own, func(a, b wimStream) bool { return a.wimResource == b.wimResource && a.hash == b.hash })
 	w.image.used = 0

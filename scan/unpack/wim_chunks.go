@@ -80,6 +80,14 @@ func (u *wimDecoders) unpack(method wimMethod, in []byte, size, most int64) (out
 	return nil, fmt.Errorf("%w: chunks of an unknown method", ErrUnsupported)
 }
 
+// least is the size of the smallest chunks that a method has.
+func (m wimMethod) least() int64 {
+	if m == wimXPRESS {
+		return 4 << 10
+	}
+	return lzxFrame
+}
+
 // most is the size of the largest chunks that a method has.
 func (m wimMethod) most() int64 {
 	switch m {
@@ -129,7 +137,7 @@ func (w *wim) open(res wimResource, from, original int64) (*wimChunks, error) {
 // start reads the table: where all chunks but the first begin, counted from its end; in
 // solid resources how long all are.
 func (c *wimChunks) start(b []byte) error {
-	if c.method == wimStored || c.chunk < 1<<10 || c.chunk > c.method.most() || c.chunk&(c.chunk-1) != 0 {
+	if c.method == wimStored || c.chunk < c.method.least() || c.chunk > c.method.most() || c.chunk&(c.chunk-1) != 0 {
 		return fmt.Errorf("%w: chunks of %d bytes", ErrUnsupported, c.chunk)
 	}
 	chunks := c.left/c.chunk + 1
