@@ -219,7 +219,7 @@ func TestEncryptedDMG(t *testing.T) {
 		{"the key elsewhere", within, "", dmgEncrypted(image, "kiyome", 32, true), []string{"kiyome"}},
 		{"another password", "", closed, sound, []string{"wrong"}},
 		{"no passwords", "", closed, sound, nil},
-		{"cut short", "f", "f/f: dmg: f: damaged: cut short", sound[:len(sound)-1000], []string{"kiyome"}},
+		{"cut short", "f f/f", "f/f: zlib: damaged: bytes behind its end;f/f: dmg: f: damaged: cut short", sound[:len(sound)-1000], []string{"kiyome"}},
 		{"too many rounds", "", closed, field(dmgKeyHeader+8, "\xff\xff\xff\xff"), []string{"kiyome"}},
 		{"no rounds", "", closed, field(dmgKeyHeader+8, "\x00\x00\x00\x00"), []string{"kiyome"}},
 		{"length of the salt", "", closed, field(dmgKeyHeader+12, "\xff\xff\xff\xff"), []string{"kiyome"}},
