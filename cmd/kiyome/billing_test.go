@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"kiyome/accounts"
 )
@@ -195,5 +198,29 @@ func TestServicesAsJSON(t *testing.T) {
 	}
 	if len(all) != 2 || all[0].Charge == nil || all[0].Charge.Fee != 150 || all[0].Offer != nil || all[1].Charge != nil || all[1].Offer.Fee != 150 {
 		t.Errorf("%+v", all)
+	}
+}
+
+// TestAClockThatWasPutBackIsNoted: what is entered then counts from where the ledger is.
+func TestAClockThatWasPutBackIsNoted(t *testing.T) {
+	s := newSite(t, "")
+	ahead := time.Now().Add(5 * time.Hour).UTC().Truncate(time.Second)
+	s.write("accounts.jsonl", fmt.Sprintf(`{"account":{"address":"taro@example.jp"},"events":[{"seq":1,"address":"taro@example.jp","kind":"added","by":"x","at":%[1]q,"effective":%[1]q,"settings":{"language":"ja","maildir":"/m/taro"}}]}`,
+		ahead.Format(time.RFC3339)))
+	s.do("account", "import", s.path("accounts.jsonl"))
+	var notes strings.Builder
+	root := newRoot(&app{out: io.Discard})
+	root.SetErr(&notes)
+	root.SetArgs([]string{"--config", s.file, "account", "subscribe", "taro@example.jp"})
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tokyo, err := time.LoadLocation("Asia/Tokyo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "the clock was put back since something was entered for taro@example.jp: this counts from " + ahead.In(tokyo).Format("2006-01-02 15:04:05")
+	if !strings.Contains(notes.String(), want) {
+		t.Errorf("noted %q, want %q", notes.String(), want)
 	}
 }

@@ -56,7 +56,12 @@ func TestPasswordsAreReadWithTheRules(t *testing.T) {
 	s.configure(fmt.Sprintf("scan.passwords = %q", s.path("passwords")))
 	var given [][]string
 	log := slog.New(slog.DiscardHandler)
-	sv := &server{config: cfg, log: log, scanner: listening{given: &given}, passwords: []string{"old"}}
+	db, err := openFile(cfg, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	sv := &server{config: cfg, log: log, db: db, scanner: listening{given: &given}, passwords: []string{"old"}}
 	done, err := sv.Reload(t.Context())
 	if err != nil || len(done.Restart) > 0 {
 		t.Errorf("Reload: %v, restart for %q", err, done.Restart)
