@@ -365,7 +365,7 @@ func FuzzRows(f *testing.F) {
 			}
 			r, err := fold(events)
 			if err == nil {
-				err = r.account.validate()
+				err = r.account.validate("")
 			}
 			if err != nil || r.account.Address != n.address {
 				t.Errorf("%s: %+v, %v", n.address, r.account, err)
