@@ -49,7 +49,7 @@ func (c *Config) settings() []setting {
 		{"rules.ignore", texts(&c.Rules.Ignore, ignorable), `Rules that never count, by name or set/name, or the sha256 of an object that is never matched.`},
 
 		{"scan.workers", number(&c.Scan.Workers, 0, 1024), `Processes that scan; 0 means one per core.`},
-		{"scan.encrypted", choice(&c.Scan.Encrypted, "deliver", "cut"), `What cannot be opened for want of a password: delivered and marked, or cut.`},
+		{"scan.encrypted", choice(&c.Scan.Encrypted, "deliver", "cut"), `What cannot be opened for want of a password, or is of a format that nobody can open: delivered and marked, or cut.`},
 		{"scan.unchecked", choice(&c.Scan.Unchecked, "deliver", "cut"), `What is damaged, over a limit or took too long: delivered and marked, or cut.`},
 		{"scan.passwords", text(&c.Scan.Passwords, absoluteOrNone), `A file of passwords, one on each line, # before a comment. They are tried on encrypted attachments besides what the message tells, the first 50 in any case. It is read again with the rules.`},
 		{"scan.sandbox", choice(&c.Scan.Sandbox, "on", "off"), `"off" scans in the server's own process: only where a sandbox is not to be had.`},
@@ -65,7 +65,7 @@ func (c *Config) settings() []setting {
 		{"report.from", text(&c.Report.From, mailAddress), `Sender of the reports. "" means virus-check@ and the hostname.`},
 		{"report.language", choice(&c.Report.Language, "ja", "en"), `Of accounts that have none of their own.`},
 		{"report.provider", text(&c.Report.Provider, oneLine), `Who signs the reports. "" means the hostname.`},
-		{"report.templates", text(&c.Report.Templates, absoluteOrNone), `Folder with report.ja.txt and report.en.txt in place of the built-in ones.`},
+		{"report.templates", text(&c.Report.Templates, absoluteOrNone), `Folder with report.ja.txt, report.en.txt, notice.ja.txt and notice.en.txt in place of the built-in ones.`},
 
 		{"billing.currency", text(&c.Billing.Currency, currency), `The currency of all fees, by its ISO 4217 code.`},
 		{"billing.inbound", number(&c.Billing.Inbound, 0, maxFee), `What inbound costs a month, before tax, in the smallest unit of the currency (yen, cents). [[billing.price]] changes it from a month on.`},
