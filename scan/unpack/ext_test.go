@@ -88,6 +88,7 @@ func TestVolumesOfExtThatLie(t *testing.T) {
 		{"blocks of numbers in a ring", "note", "", volume(extTestInode(extFileMode, 0, 300*1024, 1, "\x1e"+strings.Repeat("\x00", 47)+"\x28"), map[int]string{40: strings.Repeat("\x28\x00\x00\x00", 256)})},
 		{"beyond the end", "", cut, volume(extTestInode(extFileMode, 0, 100, 1, "\x00\x10"), nil)},
 		{"by extents", "note", "", volume(tree(1024+int64(len(note)), node(0, leaf(0, 1, 31), leaf(1, 1, 30))), nil)},
+		{"an extent that was never written", "note", "", volume(tree(1024+int64(len(note)), node(0, leaf(0, 1, 31)[:5]+"\x80"+leaf(0, 1, 31)[6:], leaf(1, 1, 30))), nil)},
 		{"by a tree", "note", "", volume(tree(int64(len(note)), node(1, index(40))), map[int]string{40: node(0, leaf(0, 1, 30))})},
 		{"a tree in a ring", "", cut, volume(tree(100, node(1, index(40))), map[int]string{40: node(1, index(40))})},
 		{"an extent that is longer than the volume", "note", "f/note: ext: note: limit: zeros", volume(tree(1<<40, node(0, leaf(0, 255, 30))), nil)},
@@ -110,6 +111,9 @@ func TestVolumesOfExtThatLie(t *testing.T) {
 			}
 			if got := strings.Join(names, " "); got != tt.objects || tt.objects != "" && !strings.Contains(strings.Join(n.data[1:], ""), marker) {
 				t.Errorf("objects %q, want %q with the marker", got, tt.objects)
+			}
+			if strings.HasSuffix(tt.name, "never written") && strings.Contains(strings.Join(n.data[1:], ""), "yy") {
+				t.Error("it is read")
 			}
 			if got := strings.Join(n.unchecked, ";"); got != tt.unchecked {
 				t.Errorf("unchecked %q, want %q", got, tt.unchecked)

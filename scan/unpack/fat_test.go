@@ -151,6 +151,7 @@ func TestVolumesOfExFATThatLie(t *testing.T) {
 		change          func(v, stream []byte)
 	}{
 		{"honest", "", "書類/請求書.txt", func(_, _ []byte) {}},
+		{"in one piece, whatever the table says", "", "書類/請求書.txt", func(_, s []byte) { binary.LittleEndian.PutUint64(s[24:], 8192) }},
 		{"by the table", "f/書類/請求書.txt: fat: 書類/請求書.txt: damaged: cut short", "書類/請求書.txt", func(_, s []byte) { s[1] = 1; binary.LittleEndian.PutUint64(s[24:], 1<<17) }},
 		{"longer than the volume", "f: fat: damaged: size of a file;f/書類/請求書.txt: fat: 書類/請求書.txt: damaged: cut short", "書類/請求書.txt", func(_, s []byte) { binary.LittleEndian.PutUint64(s[24:], 1<<62) }},
 		{"little of it was written", "", "書類/請求書.txt", func(_, s []byte) { binary.LittleEndian.PutUint64(s[8:], 3) }},

@@ -110,6 +110,7 @@ func TestVolumesOfNTFSThatLie(t *testing.T) {
 		volume                   []byte
 	}{
 		{"honest", "note.txt", "", one(resident)},
+		{"over the end of a sector", "note.txt", "", one(ntfsTestAttribute(ntfsData, "", strings.Repeat("x", 510-6-(56+len(name)+24))+marker))},
 		{"in clusters", "note.txt", "", one(ntfsTestRuns("", 0, len(note), len(note), 0, 0, "\x11\x01\x64"))},
 		{"in pieces, forth and back", "note.txt", "", one(ntfsTestRuns("", 0, 1024, 1024, 0, 0, "\x11\x01\x6e\x11\x01\xf6"))},
 		{"in pieces that two records have", "note.txt", "", ntfsTestVolume(mft, pieces, map[int]string{110: strings.Repeat("y", 512), 120: marker})},
