@@ -49,6 +49,7 @@ type aceReader struct {
 	known    *aceKey   // the one that fitted last
 	lies     bool      // a file that is said to be encrypted was not
 	restarts int
+	within   bool  // other bytes than a program's stand in front: what is behind may be theirs too
 	empty    bool  // no file has been met in the archive
 	whole    bool  // the member last read is right
 	read     int64 // packed bytes, in all
@@ -63,6 +64,7 @@ func aceEntries(f File) iter.Seq2[member, error] {
 		defer r.window.free()
 		defer r.trial.free()
 		at, ok := r.searcher.start()
+		r.within = at > 0 && !beginsPicture(f.Data)
 		for ok && !r.done {
 			at, ok = r.next(at)
 		}
@@ -92,6 +94,8 @@ func (r *aceReader) next(at int) (int, bool) {
 	}
 	b, ok := parseACE(r.data, at)
 	switch {
+	case r.within && !r.empty && (!ok || b.cut || !b.sound):
+		return r.restart(at + 1)
 	case ok && b.cut && b.kind <= aceLastType:
 		r.damaged(b.path(), "cut short")
 		return r.restart(at + 1)

@@ -205,6 +205,7 @@ func TestACEIsReadTolerantly(t *testing.T) {
 		{"joined", "a* b", "", join(start, a, start, b)},
 		{"joined, with noise between", "a* b", "f: ace: damaged: no header where one should be", join(start, a, []byte("noise noise"), start, b)},
 		{"behind a program", "a* b", "", join(stub, start, a, b)},
+		{"in another container, which goes on behind it", "a* b", "", join([]byte("header"), start, a, b, []byte("the other's trailer"))},
 		{"behind text", "a* b", "", join([]byte("**ACE** is a mark, as in **ACE**.\n"), start, a, b)},
 		{"the archive's header alone", "", "f: ace: damaged: an archive without a file", start},
 		{"cut in the archive's header", "", "f: ace: damaged: cut short", start[:20]},
