@@ -501,8 +501,7 @@ func (b *bench) bombs() {
 					case <-stop:
 						return
 					default:
-						b.sendBomb(fmt.Sprintf("u9%d@load.test", k), packed[i%len(packed)])
-						count.Add(1)
+						b.sendBomb(fmt.Sprintf("u9%d@load.test", k), packed[i%len(packed)], count.Add(1))
 					}
 				}
 			})
@@ -518,7 +517,7 @@ func (b *bench) bombs() {
 }
 
 // sendBomb delivers a message with a file that unpacks to more than it should.
-func (b *bench) sendBomb(rcpt, name string) {
+func (b *bench) sendBomb(rcpt, name string, number int64) {
 	file, err := os.ReadFile(name)
 	if err != nil {
 		b.t.Error(err)
@@ -530,11 +529,12 @@ func (b *bench) sendBomb(rcpt, name string) {
 		return
 	}
 	defer c.conn.Close()
-	for _, reply := range c.deliver(photo(file), rcpt) {
+	for _, reply := range c.deliver(fmt.Sprintf("X-Number: %d\r\n", number)+photo(file), rcpt) {
 		if !strings.HasPrefix(reply, "250 ") {
 			b.t.Errorf("%s: %s", filepath.Base(name), reply)
 		}
 	}
+	c.say("QUIT")
 }
 
 // sendLarge delivers a message with an infected attachment of n bytes, which has to

@@ -1,9 +1,14 @@
 package main_test
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -82,4 +87,90 @@ func (l *load) checkSent(t *testing.T, mails []relaytest.Mail) {
 		t.Errorf("only %d messages went through", len(l.acked))
 	}
 	t.Logf("%d acknowledged, %d replies lost", len(l.acked), len(l.lost))
+}
+
+// TestKilledNextHopLosesNothing kills the next hop under load, then the filter, then
+// both. The next hop is Postfix's smtp-sink, which writes down what it takes.
+func TestKilledNextHopLosesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts servers")
+	}
+	program, err := exec.LookPath("smtp-sink")
+	if err != nil {
+		t.Skip(err)
+	}
+	s := newSite(t)
+	port := freePort(t)
+	s.NextHop = fmt.Sprintf("127.0.0.1:%d", port)
+	s.write("kiyome.toml", "kiyome.toml", s)
+	s.account("add", "sender@example.com")
+	s.account("subscribe", "sender@example.com", "outbound")
+	s.folder("sink", 0o700, true)
+	var sink *exec.Cmd
+	start := func() {
+		sink = exec.Command(program, "-d", filepath.Join(s.Dir, "sink", "m"), s.NextHop, "100")
+		if os.Geteuid() == 0 {
+			sink.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: s.uid, Gid: s.gid}}
+		}
+		if err := sink.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitPort(t, port)
+	}
+	kill := func() {
+		sink.Process.Kill()
+		sink.Wait()
+	}
+	start()
+	t.Cleanup(func() { kill() })
+	s.start()
+	awaitPort(t, s.Filter)
+	l := loadOn(s.Filter, 4)
+	for round := range 6 {
+		time.Sleep(time.Duration(300+100*round) * time.Millisecond)
+		filter, next := round%3 != 0, round%3 != 1
+		if next {
+			kill()
+		}
+		if filter {
+			s.kill()
+			s.start()
+			awaitPort(t, s.Filter)
+		}
+		if next {
+			time.Sleep(100 * time.Millisecond) // for a while there is none
+			start()
+		}
+	}
+	close(l.stop)
+	l.wg.Wait()
+	l.checkSent(t, sunk(t, filepath.Join(s.Dir, "sink")))
+}
+
+// sunk gives what smtp-sink wrote down, less what it had not taken in whole when it
+// was killed. It writes lines as this system has them.
+func sunk(t *testing.T, dir string) (mails []relaytest.Mail) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		data := strings.ReplaceAll(strings.ReplaceAll(string(readFile(t, name)), "\r\n", "\n"), "\n", "\r\n")
+		data = strings.TrimSuffix(data, "\r\n") // an empty line ends each
+		_, rest, _ := strings.Cut(data, "<number")
+		digits, _, _ := strings.Cut(rest, ".")
+		n, err := strconv.Atoi(digits)
+		if err != nil {
+			continue
+		}
+		whole, infected := numbered(n)
+		if infected {
+			whole = whole[strings.LastIndex(strings.TrimSuffix(whole, "\r\n"), "\r\n"):] // its last line
+		}
+		if strings.HasSuffix(data, whole) {
+			mails = append(mails, relaytest.Mail{Data: data})
+		}
+	}
+	return mails
 }
