@@ -92,11 +92,38 @@ func (r *rangeDecoder) bit(prob *uint16) uint32 {
 
 // tree reads n bits, the highest first, each with a probability of its own.
 func (r *rangeDecoder) tree(probs []uint16, n int) uint32 {
-	m := uint32(1)
-	for range n {
-		m = m<<1 | r.bit(&probs[m])
+	return r.symbol(probs, 1, 1<<n) - 1<<n
+}
+
+// symbol reads the bits of a tree from node m on, until there are as many as end says.
+//
+// Which way a bit goes is not to be foreseen, and so it is reckoned without a branch:
+// mask has all bits set where it is 0. Most of a decoder's time is spent here.
+func (r *rangeDecoder) symbol(probs []uint16, m, end uint32) uint32 {
+	if len(r.in)-r.at < 32 { // a bit takes a byte of input at the most
+		for m < end {
+			m = m<<1 | r.bit(&probs[m])
+		}
+		return m
 	}
-	return m - 1<<n
+	width, code, in, at := r.width, r.code, r.in, r.at
+	for m < end {
+		if width < rangeTop {
+			width <<= 8
+			code = code<<8 | uint32(in[at])
+			at++
+		}
+		prob := &probs[m]
+		p := uint32(*prob)
+		bound := width / probTotal * p
+		mask := uint32((int64(code) - int64(bound)) >> 63)
+		width = bound&mask | (width-bound)&^mask
+		code -= bound &^ mask
+		*prob = uint16(p + (probTotal-p)>>probMove&mask - p>>probMove&^mask)
+		m = m<<1 + 1 + mask
+	}
+	r.width, r.code, r.at = width, code, at
+	return m
 }
 
 // reverse is tree with the lowest bit first.
@@ -336,8 +363,8 @@ func (d *lzmaDecoder) literal() byte {
 			}
 		}
 	}
-	for symbol < 0x100 {
-		symbol = symbol<<1 | d.bit(&probs[symbol])
+	if symbol < 0x100 {
+		symbol = d.symbol(probs, symbol, 0x100)
 	}
 	switch {
 	case d.state < 4:
