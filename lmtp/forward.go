@@ -17,6 +17,7 @@ type forwarding struct {
 	err      error // some have to be tried again
 	stays    bool  // the message is for the mailbox, though no copy is kept
 	returned bool  // the message was here before, and the mailbox has it
+	due      bool  // it is to be passed on
 	results  []string
 }
 
@@ -33,19 +34,22 @@ func (f *forwarding) remember(j *job, r recipient) {
 	}
 }
 
-// forwards passes on what the mailbox would get, in one transaction for all
-// addresses that have not got it yet. A report is not passed on.
-func (m mailbox) forwards(j *job, r recipient, v *scan.Verdict) *forwarding {
+// forwarding tells what is to be done of it. A report is not passed on.
+func (m mailbox) forwarding(j *job, v *scan.Verdict) *forwarding {
 	f := &forwarding{}
 	switch {
 	case len(m.forward) == 0:
-		return f
 	case v != nil && v.Outcome == scan.ReportOnly:
 		f.stays = true
-		return f
-	case m.loops(j, f):
-		return f
+	default:
+		f.due = !m.loops(j, f)
 	}
+	return f
+}
+
+// forwards passes on what the mailbox would get, in one transaction for all
+// addresses that have not got it yet.
+func (m mailbox) forwards(j *job, r recipient, v *scan.Verdict, f *forwarding) {
 	var due []string
 	for _, to := range m.forward {
 		switch j.before[forwardKey(r.key, to)] {
@@ -57,17 +61,16 @@ func (m mailbox) forwards(j *job, r recipient, v *scan.Verdict) *forwarding {
 		}
 	}
 	if len(due) == 0 {
-		return f
+		return
 	}
 	results, err := m.pass(j, v, due)
 	if err != nil {
 		f.err = err
-		return f
+		return
 	}
 	for i, to := range due {
 		f.note(j, r, to, results[i])
 	}
-	return f
 }
 
 // loops reports whether the message has come around. It then stays here, unless the

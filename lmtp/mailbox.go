@@ -27,22 +27,28 @@ func (m mailbox) steps(r recipient) (keys []string) {
 	return keys
 }
 
-// deliver forwards the message and puts into the mailbox what belongs there. Neither
-// waits for the other to succeed, and a retry finds done what was done.
+// deliver puts into the mailbox what belongs there and forwards the message. Neither
+// waits for the other to succeed, and a retry finds done what was done. A copy that
+// is kept anyway comes first: the message may be back before its forwarding has ended.
 func (m mailbox) deliver(j *job, r recipient, v *scan.Verdict) delivery {
 	d := outcome(v)
-	f := m.forwards(j, r, v)
-	d.next = f.answers()
+	f := m.forwarding(j, v)
 	if f.returned {
 		d.action = repeated
 		return d
 	}
-	keep := m.copy || f.stays
-	if j.before[r.key] != stepLocal {
-		d.err = m.put(j, r, v, keep)
+	if m.copy {
+		if d.err = m.keep(j, r, v, true); d.err == nil && f.due {
+			j.server().trail.add(j.session.tx.id, m.account)
+		}
 	}
-	if d.err == nil && keep && len(f.sent) > 0 {
-		j.server().trail.add(j.session.tx.id, m.account)
+	if f.due {
+		m.forwards(j, r, v, f)
+	}
+	d.next = f.answers()
+	keep := m.copy || f.stays
+	if !m.copy {
+		d.err = m.keep(j, r, v, keep)
 	}
 	if d.err == nil && f.err == nil {
 		return d
@@ -57,6 +63,14 @@ func (m mailbox) deliver(j *job, r recipient, v *scan.Verdict) delivery {
 	f.remember(j, r)
 	d.err = errors.Join(d.err, f.err)
 	return d
+}
+
+// keep is put, unless a try before this one has done it.
+func (m mailbox) keep(j *job, r recipient, v *scan.Verdict, message bool) error {
+	if j.before[r.key] == stepLocal {
+		return nil
+	}
+	return m.put(j, r, v, message)
 }
 
 // infected reports whether a report is due.
