@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"encoding/base64"
-	"fmt"
 	"io"
 	"net/mail"
 	"os"
@@ -282,7 +281,7 @@ func FuzzNoticeMessage(f *testing.F) {
 		for name, field := range fields(got) {
 			own := keeps(strings.ToLower(name)) && !strings.EqualFold(name, "From") && !strings.EqualFold(name, "Date")
 			if own && !strings.Contains(unfolded, strings.ReplaceAll(field, "\r\n", "\n")) {
-				t.Fatal(fmt.Sprintf("%q is not of the original", field))
+				t.Fatalf("%q is not of the original", field)
 			}
 		}
 	})

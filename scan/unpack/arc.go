@@ -41,7 +41,10 @@ func arcStart(data []byte) int {
 	if _, sure, ok := parseARC(data, 0); ok && (sure || arcPlausible(data)) {
 		return 0
 	}
-	for at := range behindPrograms(data, "\x1a") {
+	if !bytes.HasPrefix(data, []byte("MZ")) {
+		return -1
+	}
+	for at := range indexes(data[:min(len(data), arcStub)], "\x1a") {
 		if h, sure, ok := parseARC(data, at); ok && sure && h.end < len(data) {
 			return at
 		}
