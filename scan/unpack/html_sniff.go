@@ -142,11 +142,18 @@ func sniffed(data []byte) [3][]byte {
 // looksLikeScript reports whether there is a script in data.
 func looksLikeScript(data []byte) bool {
 	for _, window := range sniffed(data) {
-		if hasCall(window) || hasDeclaration(window) || hasDim(window) {
+		if hasCall(window) || hasDeclaration(window) || hasDim(window) || hasContinuation(window) {
 			return true
 		}
 	}
 	return false
+}
+
+// hasContinuation reports whether a string of Basic goes on in the next line.
+func hasContinuation(b []byte) bool {
+	const mark = "& _"
+	i := bytes.Index(b, []byte(mark))
+	return i >= 0 && i+len(mark) < len(b) && (b[i+len(mark)] == '\r' || b[i+len(mark)] == '\n')
 }
 
 // hasCall reports whether a function of scripts is called in b, or made.
@@ -258,7 +265,7 @@ var basicWords = [][]byte{
 // isBasic reports whether a script may be VBScript.
 func isBasic(script []byte) bool {
 	for _, window := range sniffed(script) {
-		if hasDim(window) {
+		if hasDim(window) || hasContinuation(window) {
 			return true
 		}
 		window = bytes.ToLower(window)

@@ -227,7 +227,7 @@ func htmls() []Case {
 	f.add(Hard, "VBScript, pieces", func(p Payload) []byte {
 		return mixed(attach("a.vbs", []byte("f = \""+pieces(line64(p.Content), 24, "\" & _\r\n    \"")+"\"\r\n")))
 	})
-	f.add(Hard, "PowerShell, encoded command", func(p Payload) []byte {
+	f.addText(Hard, "PowerShell, encoded command", func(p Payload) []byte {
 		return mixed(attach("a.bat", []byte("powershell -e "+line64(utf16le(string(p.Content))[2:])+"\r\n")))
 	})
 	f.add(Core, "certutil file", func(p Payload) []byte {
