@@ -83,6 +83,7 @@ var (
 	errSenderSyntax = errors.New("malformed sender address")
 )
 
+// String names the direction for the log.
 func (*Outbound) String() string { return "outbound" }
 
 func (o *Outbound) recipient(s *Server, tx *transaction, to string) (recipient, error) {

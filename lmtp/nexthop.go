@@ -135,7 +135,7 @@ func (j *job) outgoing(v *scan.Verdict) (relay.Content, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notice: %w", err)
 	}
-	return assemble(header, j.msg, v.Notice.Cut, v.Notice.Insert, text)
+	return assemble(header, j.msg, v.Notice, text)
 }
 
 func malwareNames(v *scan.Verdict) string {

@@ -40,7 +40,7 @@ func cutWithNotice() (*scan.Verdict, error) {
 	v, err := cutHello()
 	v.Notice = &scan.Notice{
 		Cut:    append([]mime.Range{{Start: 0, End: len("Subject: hello\r\n")}}, v.Cut...),
-		Insert: []scan.Insert{{At: strings.Index(sample, "Message-ID"), Text: "X: 1\r\n"}, {At: len(sample), Text: "--b\r\n", Part: true, Rest: "--b--\r\n"}},
+		Insert: []scan.Insert{{At: strings.Index(sample, "Message-ID"), Text: "Content-X: 1\r\n"}, {At: len(sample), Text: "--b\r\n", Part: true, Rest: "--b--\r\n"}},
 	}
 	return v, err
 }
@@ -76,7 +76,7 @@ func TestOutgoingMail(t *testing.T) {
 		{name: "not checked", from: "safe@example.jp", verdict: &scan.Verdict{Outcome: scan.Clean, Rules: "r1", Unchecked: []scan.Unchecked{{Reason: "encrypted"}}},
 			head: strings.Replace(clean, "Clean", "Unscanned", 1) + "\r\nX-Virus-Unchecked: encrypted", body: sample, log: "action=unscanned"},
 		{name: "cleaned, with a notice in it", from: "safe@example.jp", verdict: noticed, head: cleaned, log: "action=cleaned",
-			body: "X: 1\r\nMessage-ID: <1@example.com>\r\n\r\n.. dots\r\n. dot\r\n--b\r\nContent-Type: text/plain\r\n\r\nTest.Virus was removed\r\n--b--\r\n"},
+			body: "Content-X: 1\r\nMessage-ID: <1@example.com>\r\n\r\n.. dots\r\n. dot\r\n--b\r\nContent-Type: text/plain\r\n\r\nTest.Virus was removed\r\n--b--\r\n"},
 		{name: "no place for a notice", from: "safe@example.jp", verdict: infected, head: cleaned, log: `action="notice only"`,
 			body: header + "Test.Virus was all there was, says ja of <safe@example.jp>\r\n"},
 		{name: "infected all over", from: "safe@example.jp", verdict: all, head: cleaned, log: `action="notice only"`,
@@ -353,12 +353,12 @@ func TestThePlanOfANoticeIsChecked(t *testing.T) {
 		{"within a cut", func(v *scan.Verdict) { v.Notice.Insert[0].At = 3 }, false},
 		{"at the start of a cut", func(v *scan.Verdict) { v.Notice.Insert[0].At = 0 }, false},
 		{"out of order", func(v *scan.Verdict) { slices.Reverse(v.Notice.Insert) }, false},
-		{"too much", func(v *scan.Verdict) { v.Notice.Insert[0].Rest = strings.Repeat("x", scan.MaxInsert) }, false},
+		{"too much", func(v *scan.Verdict) { v.Notice.Insert[0].Rest = strings.Repeat("--b\n", scan.MaxInsert/4) }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v, _ := cutWithNotice()
 			tt.spoil(v)
-			if err := checkVerdict(v, size); (err == nil) != tt.ok {
+			if err := v.Check(size); (err == nil) != tt.ok {
 				t.Errorf("%v", err)
 			}
 		})

@@ -184,7 +184,7 @@ func (s *session) scan(ctx context.Context, msg *scan.Message) (v *scan.Verdict,
 	if err != nil {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
-	if err := checkVerdict(v, msg.Size()); err != nil {
+	if err := v.Check(msg.Size()); err != nil {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
 	if len(v.Odd) > 0 {

@@ -247,24 +247,25 @@ func (in Insert) pieces(yield func(Piece) bool) bool {
 	return true
 }
 
-// WriteNotice writes the message that n makes, with part as the notice; to a file, its
-// own bytes within the kernel.
-func (m *Message) WriteNotice(w io.Writer, n *Notice, part []byte) error {
+// WriteNotice writes the message that n makes, with part as the notice, and gives how
+// many bytes that took; to a file, its ranges within the kernel.
+func (m *Message) WriteNotice(w io.Writer, n *Notice, part []byte) (written int64, err error) {
 	for p := range n.Pieces(m.size) {
-		var err error
+		k := 0
 		switch {
 		case p.Notice:
-			_, err = w.Write(part)
+			k, err = w.Write(part)
 		case p.Text != "":
-			_, err = io.WriteString(w, p.Text)
+			k, err = io.WriteString(w, p.Text)
 		default:
-			err = m.WriteRange(w, int64(p.Keep.Start), int64(p.Keep.End))
+			k, err = p.Keep.End-p.Keep.Start, m.WriteRange(w, int64(p.Keep.Start), int64(p.Keep.End))
 		}
 		if err != nil {
-			return err
+			return written, err
 		}
+		written += int64(k)
 	}
-	return nil
+	return written, nil
 }
 
 // reader reads the message that n makes of raw, with part as the notice.

@@ -488,7 +488,7 @@ func TestANoticeIsWrittenAsItsPiecesSay(t *testing.T) {
 			}
 			defer m.Close()
 			var b bytes.Buffer
-			if err := m.WriteNotice(&b, &tt.n, []byte("N")); err != nil || b.String() != tt.want {
+			if n, err := m.WriteNotice(&b, &tt.n, []byte("N")); err != nil || b.String() != tt.want || n != int64(b.Len()) {
 				t.Errorf("got %q, %v; want %q", &b, err, tt.want)
 			}
 			read, err := io.ReadAll(tt.n.reader([]byte(raw), []byte("N")))

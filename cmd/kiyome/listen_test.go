@@ -46,35 +46,41 @@ func TestNothingToListenOn(t *testing.T) {
 	}
 }
 
-// TestSocketsFromSystemd starts a server the way systemd does for a socket unit.
-func TestSocketsFromSystemd(t *testing.T) {
-	s := newSite(t, "")
-	s.do("account", "add", "taro@example.jp")
-	passed := s.path("passed.sock")
+// serveSocket starts a server the way systemd does for a socket unit, with a socket
+// that goes by a name, and awaits that its log says text. It gives the socket's path.
+func (s *site) serveSocket(name, text string) (passed string) {
+	s.t.Helper()
+	passed = s.path("passed.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: passed})
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	defer l.Close()
+	s.t.Cleanup(func() { l.Close() })
 	f, err := l.File()
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	defer f.Close()
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	c := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=inbound exec "$0" --config "$1" serve`, self, s.file)
+	c := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES="$2" exec "$0" --config "$1" serve`, self, s.file, name)
 	c.ExtraFiles = []*os.File{f} // descriptor 3
 	p := &process{Cmd: c}
 	c.Stdout, c.Stderr = p, p
 	if err := c.Start(); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	defer func() { c.Process.Kill(); c.Wait() }()
-	s.await(p, "passed.sock")
-	conn, err := net.Dial("unix", passed)
+	s.t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	s.await(p, text+passed)
+	return passed
+}
+
+func TestSocketsFromSystemd(t *testing.T) {
+	s := newSite(t, "")
+	s.do("account", "add", "taro@example.jp")
+	conn, err := net.Dial("unix", s.serveSocket("inbound", "unix:"))
 	if err != nil {
 		t.Fatal(err)
 	}

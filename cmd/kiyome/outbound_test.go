@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -63,31 +61,7 @@ func TestTheFilterServesBesideTheDelivery(t *testing.T) {
 func TestTheFiltersSocketFromSystemd(t *testing.T) {
 	s := newSite(t, "outbound.infected = \"refuse\"\n")
 	s.do("account", "add", "taro@example.jp")
-	passed := s.path("passed.sock")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: passed})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	f, err := l.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=outbound exec "$0" --config "$1" serve`, self, s.file)
-	c.ExtraFiles = []*os.File{f} // descriptor 3
-	p := &process{Cmd: c}
-	c.Stdout, c.Stderr = p, p
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { c.Process.Kill(); c.Wait() }()
-	s.await(p, "outbound=[unix:"+passed+"]")
-	conn, err := net.Dial("unix", passed)
+	conn, err := net.Dial("unix", s.serveSocket("outbound", "outbound=[unix:"))
 	if err != nil {
 		t.Fatal(err)
 	}

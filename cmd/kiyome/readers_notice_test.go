@@ -179,7 +179,7 @@ func withNotice(t *testing.T, w *report.Writer, name string, raw []byte, v *scan
 	}
 	defer m.Close()
 	var with bytes.Buffer
-	if err := m.WriteNotice(&with, v.Notice, part); err != nil {
+	if _, err := m.WriteNotice(&with, v.Notice, part); err != nil {
 		t.Fatal(err)
 	}
 	n := noticed{name: name, with: with.Bytes()}
