@@ -27,7 +27,8 @@ func arEntries(f File) iter.Seq2[member, error] {
 			yield(member{}, fmt.Errorf("%w: the members of a thin archive are elsewhere", ErrUnsupported))
 			return
 		}
-		a := &arReader{data: f.Data, at: len(arMagic), yield: yield}
+		f.read(0, len(arMagic))
+		a := &arReader{data: f.Data, file: f, at: len(arMagic), yield: yield}
 		for a.at < len(a.data) && a.next() {
 		}
 	}
@@ -38,6 +39,7 @@ var errArCut = fmt.Errorf("%w: cut short", ErrDamaged)
 // arReader reads one archive.
 type arReader struct {
 	data  []byte
+	file  File
 	at    int
 	names []byte // the table of long names
 	yield func(member, error) bool
@@ -61,6 +63,7 @@ func (a *arReader) next() bool {
 	start := a.at + arHeader
 	content := a.data[start:min(int64(len(a.data)), int64(start)+size)]
 	cut := int64(len(content)) < size
+	a.file.read(a.at, start+len(content)+len(content)&1)
 	a.at = start + len(content) + len(content)&1
 	switch string(field) {
 	case "//":

@@ -209,6 +209,7 @@ func (r *arjReader) next(at int) (int, bool) {
 		r.damaged(member{}, "no header where one should be")
 		return r.restart(at)
 	case h.end: // another archive may follow
+		r.file.read(at, h.body)
 		at, ok = arjFind(r.data, h.body, len(r.data))
 		if !ok && !r.met && !zeros(r.data[h.body:]) {
 			r.damaged(member{}, "no header where one should be")
@@ -225,6 +226,7 @@ func (r *arjReader) next(at int) (int, bool) {
 		r.member(&h)
 		end += h.packed
 	}
+	r.file.read(at, int(min(end, int64(len(r.data)))))
 	switch {
 	case end > int64(len(r.data)):
 		return r.restart(at + 1) // the member has told of it

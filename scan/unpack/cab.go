@@ -155,7 +155,9 @@ func cabEntries(f File) iter.Seq2[member, error] {
 			if i < 0 || c.done {
 				break
 			}
-			at = max(c.cabinet(i), i+len(cabMagic))
+			end := c.cabinet(i)
+			f.read(i, end)
+			at = max(end, i+len(cabMagic))
 		}
 		switch {
 		case findCab(c.data, at) >= 0:

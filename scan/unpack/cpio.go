@@ -110,7 +110,7 @@ func cpioMatch(data []byte) bool {
 
 func cpioEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		c := &cpioReader{data: f.Data, yield: yield}
+		c := &cpioReader{data: f.Data, file: f, yield: yield}
 		for c.next() {
 		}
 	}
@@ -119,6 +119,7 @@ func cpioEntries(f File) iter.Seq2[member, error] {
 // cpioReader reads one archive, and those that are joined to it.
 type cpioReader struct {
 	data  []byte
+	file  File
 	at    int
 	ended bool // by a trailer
 	yield func(member, error) bool
@@ -140,7 +141,9 @@ func (c *cpioReader) next() bool {
 	content := tail(c.data, int64(h.body))
 	cut := h.size > int64(len(content))
 	content = content[:min(h.size, int64(len(content)))]
+	start := c.at
 	c.at = min(len(c.data), h.body+aligned(len(content), h.align))
+	c.file.read(start, c.at)
 	if c.ended && h.size == 0 {
 		return true
 	}

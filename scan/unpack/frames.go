@@ -12,6 +12,7 @@ import (
 // Damage is told at the end, when what is behind it has been read as well.
 type frameReader struct {
 	data []byte
+	file File
 	at   int // of the next frame
 
 	// open opens the frame at the beginning of rest, and says how long it is; 0
@@ -76,6 +77,7 @@ func (r *frameReader) finish(err error) {
 		err = r.cut
 	}
 	if err == nil {
+		r.file.read(r.at, r.at+r.size)
 		r.at += r.size
 		return
 	}

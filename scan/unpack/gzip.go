@@ -54,7 +54,7 @@ func gzipEntries(f File) iter.Seq2[member, error] {
 		if n := len(f.Data); n >= 18 {
 			m.size = int64(binary.LittleEndian.Uint32(f.Data[n-4:]))
 		}
-		r := &gzipReader{data: f.Data, in: bytes.NewReader(nil)}
+		r := &gzipReader{data: f.Data, file: f, in: bytes.NewReader(nil)}
 		m.body = r
 		yield(m, nil)
 	}
@@ -96,7 +96,9 @@ func parseGzip(data []byte) (body int, name []byte, ok bool) {
 // is behind it has been read as well.
 type gzipReader struct {
 	data     []byte
-	at       int           // of the next member
+	file     File
+	start    int           // of the present member
+	at       int           // of the next one
 	in       *bytes.Reader // the compressed bytes of the present one
 	flate    flateReader
 	inside   bool // of a member
@@ -160,6 +162,7 @@ func (r *gzipReader) begin() bool {
 		r.damaged(err.Error())
 		return false
 	}
+	r.start = len(r.data) - len(rest)
 	r.inside, r.crc, r.size = true, 0, 0
 	return true
 }
@@ -183,6 +186,7 @@ func (r *gzipReader) finish(err error) {
 			r.damaged("wrong checksum")
 		}
 		r.at += 8
+		r.file.read(r.start, r.at)
 	}
 }
 

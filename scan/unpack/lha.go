@@ -17,6 +17,7 @@ var lhaOpener = opener{name: "lha", match: lhaMatch, entries: lhaEntries}
 type lhaReader struct {
 	searcher lhaSearcher
 	data     []byte
+	file     File
 	yield    func(member, error) bool
 	done     bool
 
@@ -28,7 +29,7 @@ type lhaReader struct {
 
 func lhaEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		r := &lhaReader{searcher: lhaSearcher{data: f.Data}, data: f.Data, yield: yield}
+		r := &lhaReader{searcher: lhaSearcher{data: f.Data}, file: f, data: f.Data, yield: yield}
 		at, ok := lhaStart(f.Data)
 		for ok && !r.done {
 			at, ok = r.next(at)
@@ -63,6 +64,7 @@ func (r *lhaReader) next(at int) (int, bool) {
 		return r.restart(at + 1)
 	}
 	end := h.body + int(h.packed)
+	r.file.read(at, end)
 	switch {
 	case end == len(r.data):
 		return 0, false

@@ -44,7 +44,7 @@ func lz4Entries(f File) iter.Seq2[member, error] {
 		if bytes.HasPrefix(f.Data, []byte(lz4OldMagic)) {
 			magic = []byte(lz4OldMagic)
 		}
-		m.body = &frameReader{data: f.Data, open: lz4Open, magic: magic}
+		m.body = &frameReader{data: f.Data, file: f, open: lz4Open, magic: magic}
 		yield(m, nil)
 	}
 }

@@ -47,6 +47,7 @@ func oleEntries(f File) iter.Seq2[member, error] {
 			r.entry(i)
 		}
 		r.unlisted()
+		f.read(0, r.end())
 		if r.problem != "" {
 			r.emit(member{}, fmt.Errorf("%w: %s", ErrDamaged, r.problem))
 		}

@@ -159,6 +159,15 @@ func (c *cfb) sector(n uint32) []byte {
 	return c.data[at:min(at+1<<c.shift, int64(len(c.data)))]
 }
 
+// end is where the last sector ends that is in use.
+func (c *cfb) end() int {
+	n := c.sectors()
+	for n > 0 && c.link(c.fat, n-1) == math.MaxUint32 {
+		n--
+	}
+	return int(min((int64(n)+1)<<c.shift, int64(len(c.data))))
+}
+
 // readFAT finds the sectors of the FAT: those in the header, then those in the
 // chain of the DIFAT (section 2.5). The numbers of either are not believed.
 func (c *cfb) readFAT() {

@@ -95,10 +95,17 @@ type opener struct {
 	// there is of its bytes is handed out, then the error is told. An error
 	// without a member's name is about the container. Every error wraps one of
 	// the package's reasons.
+	//
+	// Where a format keeps bytes as they are, but in pieces, the opener says by
+	// File.read what it has read: see whole.go.
 	entries func(f File) iter.Seq2[member, error]
 
 	// last says that the opener is for what none before it in the list knows.
 	last bool
+
+	// ends reports whether data end as the format does, for one that programs look for
+	// at the end of a file: then it is one, whatever else has been read of it. May be nil.
+	ends func(data []byte) bool
 }
 
 // member is one object in a container.

@@ -90,6 +90,9 @@ func sevenZipEntries(f File) iter.Seq2[member, error] {
 			if a.read(start); a.done {
 				return
 			}
+			if a.listed == start.offset {
+				f.read(at, at+szStartSize+int(start.offset+start.size))
+			}
 			end = at + szStartSize + int(min(start.offset, uint64(len(f.Data)))+min(start.size, uint64(len(f.Data))))
 		}
 	}
@@ -102,6 +105,8 @@ type szArchive struct {
 	keys  map[string][]byte // that have been derived
 	yield func(member, error) bool
 	done  bool // nobody wants more
+
+	listed uint64 // packed bytes that the headers tell of
 }
 
 // emit hands out a member, or what is wrong with it.
@@ -148,7 +153,15 @@ func (a *szArchive) read(start szStart) {
 	case len(streams.folders) == 0 && start.offset > 0 && !packed:
 		a.damaged("bytes that its header says nothing of")
 	}
+	a.list(&streams)
 	a.members(&streams, files)
+}
+
+// list notes the packed bytes that a header tells of.
+func (a *szArchive) list(s *szStreams) {
+	for _, n := range s.packed {
+		a.listed += n
+	}
 }
 
 // unpackedHeader unpacks a header, which may itself be packed more than once.
@@ -165,6 +178,7 @@ func (a *szArchive) unpackedHeader(header []byte) ([]byte, error) {
 		if len(s.folders) == 0 {
 			return nil, fmt.Errorf("%w: header: no folder", ErrDamaged)
 		}
+		a.list(&s)
 		o, err := a.unlock(&s, 0)
 		if err != nil {
 			return nil, fmt.Errorf("header: %w", err)

@@ -80,6 +80,7 @@ func tarNumber(field []byte) int64 {
 // tarReader reads one archive.
 type tarReader struct {
 	data   []byte
+	file   File
 	at     int // of the next block
 	header int // where the next entry began, with what stands before its header
 	yield  func(member, error) bool
@@ -95,7 +96,7 @@ type tarReader struct {
 
 func tarEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		t := &tarReader{data: f.Data, yield: yield, size: -1}
+		t := &tarReader{data: f.Data, file: f, yield: yield, size: -1}
 		for t.at+tarBlock <= len(t.data) {
 			if !t.next() {
 				return
@@ -130,12 +131,14 @@ func (t *tarReader) next() bool {
 	if t.linkOnly(kind, body) {
 		size = 0
 	}
+	start := t.at
 	content := t.data[body:min(int64(len(t.data)), int64(body)+min(size, math.MaxInt64/4))]
 	t.lost = false
 	t.at = min(body+(len(content)+tarBlock-1)/tarBlock*tarBlock, len(t.data))
 	if !sound && (int64(len(content)) < size || !t.follows(t.at)) {
 		t.at, t.lost = body, true // the size is as wrong as the rest, perhaps
 	}
+	t.file.read(start, t.at)
 	if isTarRecord(kind) {
 		t.record(kind, content)
 		return true

@@ -73,6 +73,7 @@ type File struct {
 	keys   *keyring
 	memory *memory
 	looks  *looks // what of the openers' looks at it is known
+	extent *int   // how far the opener has read it
 }
 
 // Visitor is told of each object, outermost first.

@@ -57,6 +57,7 @@ func (w *Walker) Full() error {
 func (w *Walker) Walk(ctx context.Context, base []string, f File, v Visitor) error {
 	w.objects++
 	run := &walk{Walker: w, ctx: ctx, visitor: v}
+	defer run.tellAll()
 	return run.object(append(slices.Clip(base), f.Name), nil, f)
 }
 
@@ -65,6 +66,8 @@ type walk struct {
 	*Walker
 	ctx     context.Context
 	visitor Visitor
+
+	problems []problem // that are not told yet
 }
 
 // object hands out one object and opens it as every format that it looks like.
@@ -76,25 +79,25 @@ func (w *walk) object(path, formats []string, f File) error {
 	if !w.visitor.Object(path, formats, f) {
 		return nil
 	}
+	var readings []reading
 	for i := range openers {
 		yes, err := f.looksLike(i)
 		if !yes && err == nil {
 			continue
 		}
 		c := container{walk: w, opener: &openers[i], path: path, file: f}
-		if err != nil {
-			c.tell(path, "", err)
-			continue
-		}
-		if len(formats) >= w.limits.Depth {
+		if err == nil && len(formats) >= w.limits.Depth {
 			c.tell(path, "", &LimitError{"depth"})
-			return nil
+			break
 		}
 		c.formats = append(slices.Clip(formats), c.opener.name)
-		if err := c.open(); err != nil {
+		r, err := c.reading(err)
+		if err != nil {
 			return err
 		}
+		readings = append(readings, r)
 	}
+	w.passOn(f, readings)
 	return nil
 }
 
@@ -106,6 +109,22 @@ type container struct {
 	formats []string // of what is in it
 	file    File
 	out     int64 // bytes unpacked from it, not counting what is within those
+	told    bool  // something could not be read
+}
+
+// reading opens the container, unless its opener has failed already, and says what came
+// of it. It returns an error only when ctx ended.
+func (c *container) reading(failed error) (r reading, err error) {
+	r = reading{opener: c.opener, stretch: stretch{from: len(c.problems)}}
+	c.file.extent = new(int)
+	if failed != nil {
+		c.tell(c.path, "", failed)
+	} else {
+		err = c.open()
+	}
+	r.to = len(c.problems)
+	r.whole = !c.told && c.file.isWhole()
+	return r, err
 }
 
 // open walks the container's members. It returns an error only when ctx ended.
@@ -203,7 +222,9 @@ func (c *container) tell(path []string, name string, err error) {
 	if name != "" {
 		err = fmt.Errorf("%s: %w", name, err)
 	}
-	c.visitor.Unchecked(path, fmt.Errorf("%s: %w", c.opener.name, err))
+	err = fmt.Errorf("%s: %w", c.opener.name, err)
+	c.told = true
+	c.note(problem{path, err})
 }
 
 // read unpacks a member within the limits. What there is of it is returned with

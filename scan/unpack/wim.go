@@ -142,9 +142,31 @@ func (w *wim) members(yield func(member, error) bool) {
 	if !w.plain(streams, yield) || !w.solid(streams, yield) {
 		return
 	}
+	w.f.readAll(w.places(streams), wimGap)
 	if elsewhere {
 		yield(member{}, fmt.Errorf("%w: streams are in other parts", ErrUnsupported))
 	}
+}
+
+// wimGap is how many bytes may stand between resources.
+const wimGap = 8
+
+// places gives where all is that the image file is made of: the header and what it
+// names, that is the lookup table, the XML and the table of checksums, and the streams.
+func (w *wim) places(streams []wimStream) []stretch {
+	all := []stretch{{0, wimHeaderSize}}
+	add := func(r wimResource) {
+		if end := r.at + r.size; r.size > 0 && r.at <= math.MaxInt64-r.size && end <= int64(len(w.f.Data)) {
+			all = append(all, stretch{int(r.at), int(end)})
+		}
+	}
+	for _, at := range []int{48, 72, 124} {
+		add(parseWIMResource(w.f.Data[at:]))
+	}
+	for _, s := range streams {
+		add(s.wimResource)
+	}
+	return all
 }
 
 // lookup reads the lookup table. elsewhere tells that there are streams in other parts

@@ -26,7 +26,7 @@ func xzMatch(data []byte) bool { return bytes.HasPrefix(data, []byte(xzMagic)) }
 
 func xzEntries(f File) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
-		r := &xzReader{data: f.Data, memory: f.memory}
+		r := &xzReader{data: f.Data, file: f, memory: f.memory}
 		defer r.release()
 		yield(member{name: nameLess(f.Name, ".xz", "", ".txz", ".tar"), body: r}, nil)
 	}
@@ -36,6 +36,7 @@ func xzEntries(f File) iter.Seq2[member, error] {
 // behind it has been read as well.
 type xzReader struct {
 	data     []byte
+	file     File
 	at       int // of the next header
 	memory   *memory
 	check    byte      // the kind of the stream's checks
@@ -150,6 +151,7 @@ func (r *xzReader) index(rest []byte) bool {
 	case string(rest[at+10:at+12]) != "YZ":
 		r.damaged("no footer")
 	default:
+		r.file.read(0, r.at) // there is nothing between streams, unless there is damage
 		return r.stream()
 	}
 	r.at -= xzHeaderSize

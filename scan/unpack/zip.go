@@ -16,7 +16,7 @@ import (
 // Programs differ in what they believe of an archive, so all of it is read: the
 // central directory of every end record, and every local header that no member
 // read so far covers. Section numbers are those of PKWARE's APPNOTE 6.3.10.
-var zipOpener = opener{name: "zip", match: zipMatch, entries: zipEntries}
+var zipOpener = opener{name: "zip", match: zipMatch, entries: zipEntries, ends: endsAsZip}
 
 const (
 	// zipEnds is how many end records are followed. Joined archives have a few;
@@ -47,10 +47,11 @@ type zipReader struct {
 
 	held     []zipHeld // locked members, which wait for what tells their password; nil: none waits
 	holding  bool
-	overlaid bool  // a name for bytes that have been read was passed over
-	headers  bool  // there are local headers that no directory lists
-	parsed   int64 // bytes of central headers read in all
-	read     int64 // compressed bytes read in all
+	overlaid bool      // a name for bytes that have been read was passed over
+	headers  bool      // there are local headers that no directory lists
+	parts    []stretch // headers, members, directories and end records
+	parsed   int64     // bytes of central headers read in all
+	read     int64     // compressed bytes read in all
 	// Made when first needed, used for every member.
 	flate  flateReader
 	zstd   *zstd.Decoder
@@ -76,6 +77,10 @@ type zipWalk struct {
 	start int64
 	base  int64 // what its offsets count from
 }
+
+// zipGap is how many bytes may stand between what is read of an archive: a member's
+// descriptor (section 4.3.9), or the end record of zip64 and its locator.
+const zipGap = zipEnd64Size + zipLocator64Size
 
 // zipHeld is a member that waits, with where its local header begins.
 type zipHeld struct {
@@ -114,6 +119,7 @@ func zipEntries(f File) iter.Seq2[member, error] {
 		z.marks, all = findMarks(f.Data, isZipMark)
 		z.fromDirectories()
 		z.fromLocals()
+		f.readAll(z.parts, zipGap)
 		switch {
 		case !all:
 			z.stop("objects")
@@ -136,7 +142,9 @@ func (z *zipReader) fromDirectories() {
 			continue
 		}
 		followed++
-		z.file.keys.note(zipComment(z.data[at:]))
+		comment := zipComment(z.data[at:])
+		z.file.keys.note(comment)
+		z.parts = append(z.parts, stretch{at, at + zipEndSize + len(comment)})
 		for _, w := range zipDirectories(z.data, at) {
 			if z.done {
 				return
@@ -167,6 +175,7 @@ func (z *zipReader) listed(w zipWalk) {
 	for at := w.start; !z.done; {
 		c, ok := parseZipCentral(z.data, at)
 		if !ok {
+			z.parts = append(z.parts, stretch{int(w.start), int(at)})
 			return
 		}
 		if z.parsed += c.next - at; z.parsed > zipOverlap*int64(len(z.data)) {
@@ -252,7 +261,11 @@ func (z *zipReader) member(at int, e zipEntry) {
 
 // try reads an entry, unless its bytes have been read already, and covers it.
 func (z *zipReader) try(at int, e zipEntry) {
-	if z.done || e.directory() {
+	if z.done {
+		return
+	}
+	if e.directory() {
+		z.parts = append(z.parts, stretch{at, e.start})
 		return
 	}
 	x := zipExtent{start: e.start, method: e.method, strength: e.strength}
@@ -276,7 +289,9 @@ func (z *zipReader) try(at int, e zipEntry) {
 		return
 	}
 	z.open(&e)
-	if !e.whole {
+	if e.whole {
+		z.parts = append(z.parts, stretch{at, e.end})
+	} else {
 		e.end = at + 1 // not the header again, but what may lie in its bytes
 	}
 	// Not what the header holds besides: an extra field can be an archive.

@@ -226,17 +226,22 @@ func zipDirectories(data []byte, at int) (ways []zipWalk) {
 }
 
 // endsAsZip reports whether an end record stands where programs look for one: before
-// a comment of at most 64 KiB at the end.
+// a comment that ends where the data do.
 func endsAsZip(data []byte) bool {
-	return bytes.Contains(data[max(0, len(data)-zipEndSize-math.MaxUint16):], []byte(zipEndMagic))
+	for end := data[max(0, len(data)-zipEndSize-math.MaxUint16):]; ; end = end[1:] {
+		i := bytes.Index(end, []byte(zipEndMagic))
+		if i < 0 {
+			return false
+		}
+		if end = end[i:]; len(end) >= zipEndSize && len(end) == zipEndSize+len(zipComment(end)) {
+			return true
+		}
+	}
 }
 
 // zipMatch looks for a local header anywhere, or an end record that leads to a
 // central directory or says that there is none.
 func zipMatch(data []byte) bool {
-	if bytes.HasPrefix(data, []byte(ole1Magic)) && !endsAsZip(data) {
-		return false // presentations keep archives in pieces: they are whole as its streams
-	}
 	for at := 0; ; at++ {
 		i := bytes.Index(data[at:], []byte("PK"))
 		if i < 0 {

@@ -377,21 +377,3 @@ func TestZipBombsAreBounded(t *testing.T) {
 		}
 	})
 }
-
-// Presentations hold zips in sectors that need not follow one another.
-func TestZipInPiecesOfACompoundFile(t *testing.T) {
-	zipped := honest("a.txt", text)
-	compound := ole1Magic + strings.Repeat("\x00", 600)
-	for _, tt := range []struct {
-		name, data string
-		want       bool
-	}{
-		{"within", compound + zipped + strings.Repeat("\x00", 100_000), false},
-		{"behind", compound + zipped, true},
-		{"behind, with something after it", compound + zipped + strings.Repeat("\x00", 1000), true},
-	} {
-		if got := slices.Contains(Detect(File{Data: []byte(tt.data)}), "zip"); got != tt.want {
-			t.Errorf("%s: zip %v, want %v", tt.name, got, tt.want)
-		}
-	}
-}

@@ -29,7 +29,7 @@ func zstdEntries(f File) iter.Seq2[member, error] {
 		z := &zstdReader{memory: f.memory}
 		defer z.release()
 		m := member{name: nameLess(f.Name, ".zst", "", ".tzst", ".tar")}
-		m.body = &frameReader{data: f.Data, open: z.open, magic: []byte(zstdMagic)}
+		m.body = &frameReader{data: f.Data, file: f, open: z.open, magic: []byte(zstdMagic)}
 		yield(m, nil)
 	}
 }
