@@ -84,10 +84,14 @@ func newScanner(r *yara.Rules) (*scanner, error) {
 // time; libyara counts whole seconds, so it is rounded up, and one second is
 // the least. It looks at its clock now and then only, so it may overrun.
 func (m *Matcher) Match(o Object, limit time.Duration) ([]Match, error) {
-	s := m.plain
 	if bytes.HasPrefix(o.Data, []byte(programMagic)) {
-		s = m.all
+		return m.match(m.all, o, limit)
 	}
+	return m.match(m.plain, o, limit)
+}
+
+// match is Match with one form of the set.
+func (m *Matcher) match(s *scanner, o Object, limit time.Duration) ([]Match, error) {
 	if err := s.describe(o); err != nil {
 		return nil, err
 	}
