@@ -55,6 +55,7 @@ func FuzzLZMA(f *testing.F)     { fuzz(f, "lzma") }
 func FuzzLzip(f *testing.F)     { fuzz(f, "lzip") }
 func FuzzZstd(f *testing.F)     { fuzz(f, "zstd") }
 func FuzzLZ4(f *testing.F)      { fuzz(f, "lz4") }
+func FuzzBrotli(f *testing.F)   { fuzz(f, "brotli") }
 func FuzzRAR(f *testing.F)      { fuzz(f, "rar") }
 func FuzzSevenZip(f *testing.F) { fuzz(f, "7z") }
 func FuzzWalk(f *testing.F)     { fuzz(f, "") }

@@ -78,6 +78,7 @@ var openers = [...]opener{
 	closedOpener,
 	zlibOpener,
 	behindOpener,
+	brotliOpener,
 }
 
 // opener opens one container format. It keeps nothing between two containers

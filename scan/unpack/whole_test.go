@@ -97,6 +97,7 @@ func TestPiecesOfAnArchiveAreNotDamage(t *testing.T) {
 		{"zip in xz", xzOf(t, zipped)},
 		{"zip in zstd", zstdOf(zipped)},
 		{"zip in 7z", string(sevenZip)},
+		{"zip in brotli", brotliOf(zipped)},
 		{"zip in a cabinet", mszipOf("a.zip", zipped)},
 		{"zip in a compound file", scattered(zipped)},
 		{"cabinet in gzip", string(gzipped([]byte(cabinet)))},
