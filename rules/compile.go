@@ -348,6 +348,8 @@ func compileOnce(list []*trial) (r *yara.Rules, misfit int, bad *Problem, err er
 type compiledRules struct {
 	all   *yara.Rules
 	plain *yara.Rules // for objects that are no programs; nil: all serves them too
+
+	steady bool // see isSteady
 }
 
 func (r compiledRules) destroy() {
@@ -360,13 +362,7 @@ func (r compiledRules) destroy() {
 // compilePlain makes the second form of the files in list; nil where that would
 // gain nothing, and then kept may say why.
 func compilePlain(list []*trial, all *yara.Rules) (r *yara.Rules, kept *Problem, err error) {
-	var trees []*tree
-	for _, t := range list {
-		if !slices.Contains(trees, t.tree) {
-			trees = append(trees, t.tree)
-		}
-	}
-	without, kept := withoutPrograms(trees)
+	without, kept := withoutPrograms(treesOf(list))
 	if without == nil {
 		return nil, kept, nil
 	}
@@ -385,6 +381,16 @@ func compilePlain(list []*trial, all *yara.Rules) (r *yara.Rules, kept *Problem,
 		return nil, nil, nil
 	}
 	return r, nil, nil
+}
+
+// treesOf gives the trees that files are from.
+func treesOf(list []*trial) (trees []*tree) {
+	for _, t := range list {
+		if !slices.Contains(trees, t.tree) {
+			trees = append(trees, t.tree)
+		}
+	}
+	return trees
 }
 
 // sameRules reports whether two sets have rules of the same names in the same places.
@@ -419,6 +425,7 @@ func compileSets(ctx context.Context, c Config, sets []sourceSet) (r compiledRul
 	if kept != nil {
 		problems = append(problems, *kept)
 	}
+	r.steady = isSteady(treesOf(all))
 	switchOff(r.all, c, all)
 	if r.plain != nil {
 		switchOff(r.plain, c, all)

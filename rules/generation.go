@@ -29,7 +29,8 @@ type header struct {
 	Libyara string
 	Ignore  []string
 	Sets    map[string]SetConfig
-	Plain   int `json:",omitempty"` // bytes at the end: the rules for what is no program
+	Plain   int  `json:",omitempty"` // bytes at the end: the rules for what is no program
+	Steady  bool // see isSteady
 }
 
 // encodeRules gives the content of a file of compiled rules.
@@ -39,7 +40,7 @@ func encodeRules(h header, r compiledRules) ([]byte, error) {
 	if r.plain != nil {
 		err = errors.Join(err, r.plain.Write(&plain))
 	}
-	h.Plain = plain.Len()
+	h.Plain, h.Steady = plain.Len(), r.steady
 	line, jsonErr := json.Marshal(h)
 	if err := errors.Join(err, jsonErr); err != nil {
 		return nil, fmt.Errorf("save compiled rules: %w", err)
@@ -68,6 +69,7 @@ func readRules(c Compiled) (h header, r compiledRules, err error) {
 		return h, r, fmt.Errorf("compiled rules %s: header: %d bytes of rules", c.Path, h.Plain)
 	}
 	end := len(compiled) - h.Plain
+	r.steady = h.Steady
 	if r.all, err = yara.ReadRules(bytes.NewReader(compiled[:end])); err != nil {
 		return h, r, fmt.Errorf("compiled rules %s: %w", c.Path, err)
 	}

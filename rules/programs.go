@@ -59,8 +59,11 @@ func usesPE(list []token) bool {
 }
 
 // importsPE reports whether the import of the module stands at index i.
-func importsPE(list []token, i int) bool {
-	return list[i].is("import") && i+1 < len(list) && list[i+1].text == `"pe"`
+func importsPE(list []token, i int) bool { return imports(list, i, "pe") }
+
+// imports reports whether the import of a module stands at index i.
+func imports(list []token, i int, module string) bool {
+	return list[i].is("import") && i+1 < len(list) && list[i+1].text == `"`+module+`"`
 }
 
 // gated knows which rules of a tree match programs only.

@@ -70,7 +70,7 @@ func Compile(sources ...string) (*Set, error) {
 		all.Destroy()
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	return newSet(compiledRules{all, plain}, hex.EncodeToString(sum.Sum(nil))[:12], nil, newIgnoring()), nil
+	return newSet(compiledRules{all, plain, isSteady(treesOf(list))}, hex.EncodeToString(sum.Sum(nil))[:12], nil, newIgnoring()), nil
 }
 
 // newSet takes stock of r, which it owns from then on.

@@ -46,6 +46,7 @@ type Engine struct {
 	set     *rules.Set
 	matcher matcher
 	o       Options
+	clean   cleanObjects
 }
 
 // NewEngine makes an engine that matches against set.
@@ -116,23 +117,23 @@ type scanner struct {
 	sums    map[[sha256.Size]byte]*node // those that were not guessed, under the last of their names
 	objects int
 	bytes   int64
+
+	remembers bool // what is clean is not looked into again
+	skipped   bool // something was not
 }
 
 // run looks at the job once, and when there is something to cut, at what the
 // cut leaves.
 func (s *scanner) run() *Verdict {
-	p := s.newPass(s.job.Found)
-	if s.job.File {
-		p.trace = newTrace()
-	}
 	isMessage := !s.job.File || looksLikeMessage(s.job.Raw)
-	p.guard(spot{}, nil, func() {
-		if isMessage {
-			p.message(mime.Parse(s.job.Raw, s.o.Limits.MIME))
-		} else {
-			p.file(s.job.Name, s.job.Raw)
-		}
-	})
+	s.remembers = isMessage && !s.job.File && s.set.Steady()
+	p := s.look(isMessage)
+	if s.skipped && p.shut { // the password may be in what was skipped
+		s.remembers = false
+		clear(s.known)
+		clear(s.sums)
+		p = s.look(isMessage)
+	}
 	v := p.verdict()
 	v.Rules, v.Objects, v.Bytes = s.set.Version(), s.objects, s.bytes
 	switch {
@@ -144,6 +145,22 @@ func (s *scanner) run() *Verdict {
 		s.decide(p, v)
 	}
 	return v
+}
+
+// look is one look at the job as it came.
+func (s *scanner) look(isMessage bool) *pass {
+	p := s.newPass(s.job.Found)
+	if s.job.File {
+		p.trace = newTrace()
+	}
+	p.guard(spot{}, nil, func() {
+		if isMessage {
+			p.message(mime.Parse(s.job.Raw, s.o.Limits.MIME))
+		} else {
+			p.file(s.job.Name, s.job.Raw)
+		}
+	})
+	return p
 }
 
 // decide plans the cut, has it proved, and writes the outcome into v. Whatever

@@ -63,9 +63,11 @@ func (v *texts) Object(path, formats []string, f unpack.File) bool {
 	return true
 }
 
-func (v *texts) Unchecked(path []string, err error) {
-	if format, _, _ := strings.Cut(err.Error(), ":"); v.formats[format] {
-		v.members = append(v.members, strings.Join(path, "/")+": "+err.Error())
+func (v *texts) Unchecked(path []string, err error) func() {
+	return func() {
+		if format, _, _ := strings.Cut(err.Error(), ":"); v.formats[format] {
+			v.members = append(v.members, strings.Join(path, "/")+": "+err.Error())
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ type pass struct {
 	unchecked list[Unchecked]
 	unread    map[spot]bool // where something was not checked
 	told      map[toldOf]bool
+	shut      bool // something could not be opened for want of a password
 }
 
 // toldOf is a rule that matched a leaf.
@@ -189,6 +190,7 @@ func attachmentName(m *mime.Message, at spot) string {
 // the policy cuts becomes a finding.
 func (p *pass) problem(at spot, path []string, reason, detail string) {
 	p.unread[at] = true
+	p.shut = p.shut || reason == reasonEncrypted
 	entry := func() (Unchecked, Finding) {
 		f := p.finding(at, path)
 		return Unchecked{Reason: reason, Detail: shorten(detail, maxName), Name: f.Name, Path: f.Path, Part: f.Part}, f

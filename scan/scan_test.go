@@ -96,6 +96,43 @@ func TestProofMatchesNothingAgain(t *testing.T) {
 	}
 }
 
+// What could not be read is cut in every place, whichever is met first.
+func TestWhatIsNotReadHoldsInEveryPlace(t *testing.T) {
+	bad := damaged(zipOf(t, "in.txt", "some text that is long enough to be damaged"))
+	one, other := zipOf(t, "bad.zip", bad), zipOf(t, "bad.zip", bad, "other.txt", "other")
+	for _, tt := range []struct {
+		name  string
+		parts []string
+	}{
+		{"twice", []string{attach("bad.zip", bad), attach("bad.zip", bad)}},
+		{"in a zip, then by itself", []string{attach("a.zip", one), attach("bad.zip", bad)}},
+		{"in a zip with something behind it, then by itself", []string{attach("b.zip", other), attach("bad.zip", bad)}},
+		{"in two zips", []string{attach("a.zip", one), attach("b.zip", other)}},
+		{"in two zips in a zip, then in the second", []string{attach("c.zip", zipOf(t, "a.zip", one, "b.zip", other)), attach("b.zip", other)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e, _ := standIn(t, Options{Policy: Policy{Unchecked: "cut"}}, nil)
+			for range 2 { // the second time with what is remembered
+				v := run(t, e, []byte(mail(multipart("mixed", "b", append([]string{text("Hello.")}, tt.parts...)...))))
+				parts := map[string]bool{}
+				for _, f := range v.Findings {
+					parts[f.Part] = true
+				}
+				if len(parts) != len(tt.parts) || v.Outcome != Cleaned {
+					t.Errorf("found in %v, %s (%s)", parts, v.Outcome, v.Why)
+				}
+			}
+		})
+	}
+}
+
+// damaged changes a byte of what is packed in a zip.
+func damaged(zipped string) string {
+	b := []byte(zipped)
+	b[bytes.Index(b, []byte("in.txt"))+10] ^= 0xff
+	return string(b)
+}
+
 func TestWhatIsKnownOfAnObjectHoldsInEveryPlace(t *testing.T) {
 	zipped := zipOf(t, "bad.exe", "VIRUS")
 	for _, tt := range []struct {

@@ -39,6 +39,7 @@ type node struct {
 	infected bool // a match here or below that cuts
 	told     bool // something to tell here or below
 	partial  bool // it holds one of those that it is in: what is known of it holds there only
+	pending  bool // of a problem here or below it is not known yet whether it counts
 	at       spot // where it was told of last
 
 	trace *Node // of the place where it was met first
@@ -59,8 +60,17 @@ type visit struct {
 	at    spot
 	path  []string // of the object that is being looked at
 	stack []level  // the objects around it, the outermost first
+	met   []newcomer
+
+	pending []*node // that became so in this walk
 
 	origin
+}
+
+// newcomer is an object that was met for the first time.
+type newcomer struct {
+	cleanKey
+	*node
 }
 
 // origin is where the object that is walked next was taken from, if not from a
@@ -242,11 +252,54 @@ func (t timed) Read(b []byte) (int, error) {
 
 // walk looks at an object and what is in it. It returns false when the time is over.
 func (p *pass) walk(v *visit, base []string, f unpack.File) (more bool) {
-	if err := p.walker.Walk(p.ctx, base, f, v); err != nil {
+	v.met = nil
+	err := p.walker.Walk(p.ctx, base, f, v)
+	for _, n := range v.pending {
+		n.settle()
+	}
+	v.pending = nil
+	if err != nil {
 		p.timeOver()
 		return false
 	}
+	v.remember()
 	return true
+}
+
+// wait says of all the objects that the walk is in that more may be known later.
+func (v *visit) wait() {
+	for _, l := range v.stack {
+		if !l.pending {
+			l.pending = true
+			v.pending = append(v.pending, l.node)
+		}
+	}
+}
+
+// settle finds out whether there is something to tell, now that it is known of what is
+// in it: of what was met again the walk did not know.
+func (n *node) settle() {
+	if !n.pending {
+		return
+	}
+	n.pending = false
+	for _, m := range n.members {
+		m.settle()
+		n.told = n.told || m.told
+		n.infected = n.infected || m.infected
+	}
+}
+
+// remember remembers what the walk has met in which there is nothing to tell.
+func (v *visit) remember() {
+	if v.ctx.Err() != nil {
+		return // some of it was not looked into
+	}
+	for _, m := range v.met {
+		if !m.told && !m.partial {
+			v.clean.add(m.cleanKey)
+		}
+	}
 }
 
 // timeOver notes, once, that the rest of the message was not looked at.
@@ -298,6 +351,14 @@ func (v *visit) Object(path, formats []string, f unpack.File) (open bool) {
 		v.again(n)
 		return false
 	}
+	if v.remembers && !isMessage {
+		k := cleanKeyOf(sum, path, of)
+		if v.clean.has(k) {
+			v.skipped = true
+			return false
+		}
+		v.met = append(v.met, newcomer{k, n})
+	}
 	v.stack = append(v.stack, level{len(path), n})
 	v.matchNew(n, path, formats, f, carved)
 	if !isMessage || !v.attached(n, path, f.Data, carved) {
@@ -326,10 +387,12 @@ func (v *visit) traced(n *node, formats []string, f unpack.File, of origin, agai
 	}
 }
 
-// Unchecked implements unpack.Visitor.
-func (v *visit) Unchecked(path []string, err error) {
+// Unchecked implements unpack.Visitor. The walk has gone on when it counts.
+func (v *visit) Unchecked(path []string, err error) (count func()) {
 	v.leave(len(path) + 1)
-	v.problem(path, reasonOf(err), err.Error())
+	v.wait()
+	stack := slices.Clone(v.stack)
+	return func() { v.problemIn(stack, path, reasonOf(err), err.Error()) }
 }
 
 // leave steps out of the objects that are at depth or deeper.
@@ -380,19 +443,26 @@ func (v *visit) matchNew(n *node, path, formats []string, f unpack.File, carved 
 // problem notes why the object at path was not read, with the object that the
 // walk is in.
 func (v *visit) problem(path []string, reason, detail string) {
-	if len(v.stack) > 0 {
-		n := v.stack[len(v.stack)-1].node
+	v.problemIn(v.stack, path, reason, detail)
+}
+
+// problemIn notes the same with the innermost object of a stack.
+func (v *visit) problemIn(stack []level, path []string, reason, detail string) {
+	if len(stack) > 0 {
+		n := stack[len(stack)-1].node
 		n.problems = append(n.problems, trouble{reason, detail})
 		n.trace.unchecked(reason, detail)
-		v.mark(v.o.Policy.cuts(reason))
+		mark(stack, v.o.Policy.cuts(reason))
 	}
 	v.pass.problem(v.at, path, reason, detail)
 }
 
 // mark says of all the objects that the walk is in that there is something to
 // tell of them.
-func (v *visit) mark(infected bool) {
-	for _, l := range v.stack {
+func (v *visit) mark(infected bool) { mark(v.stack, infected) }
+
+func mark(stack []level, infected bool) {
+	for _, l := range stack {
 		l.told = true
 		l.infected = l.infected || infected
 	}
@@ -400,6 +470,9 @@ func (v *visit) mark(infected bool) {
 
 // again tells what is known of an object that was met in another place.
 func (v *visit) again(n *node) {
+	if n.pending {
+		v.wait()
+	}
 	if !n.told {
 		return
 	}

@@ -414,7 +414,7 @@ func (c *collector) Object(path, formats []string, f unpack.File) bool {
 	return true
 }
 
-func (c *collector) Unchecked([]string, error) {}
+func (c *collector) Unchecked([]string, error) func() { return func() {} }
 
 func objectsOf(msg []byte) []rules.Object {
 	tree := mime.Parse(msg, mime.Limits{})

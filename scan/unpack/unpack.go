@@ -88,7 +88,11 @@ type Visitor interface {
 	// A limit is told once for each container that it leaves unfinished, with
 	// the container's path; everything before it has been handed out. Only "zeros"
 	// and "memory" are about the object itself, and leave out no other.
-	Unchecked(path []string, err error)
+	//
+	// It is called while the walk is in that object. What it returns is called if it
+	// is to count, which may show only when other openers have read the object around
+	// it, but before Walk returns.
+	Unchecked(path []string, err error) (count func())
 }
 
 // Formats names every format that the package opens, in the order of the list.

@@ -44,9 +44,11 @@ func (n *notes) Object(path, formats []string, f File) bool {
 	return n.hook == nil || n.hook(path)
 }
 
-func (n *notes) Unchecked(path []string, err error) {
-	n.unchecked = append(n.unchecked, strings.Join(path, "/")+": "+err.Error())
-	n.errs = append(n.errs, err)
+func (n *notes) Unchecked(path []string, err error) func() {
+	return func() {
+		n.unchecked = append(n.unchecked, strings.Join(path, "/")+": "+err.Error())
+		n.errs = append(n.errs, err)
+	}
 }
 
 // walked walks one file without a scratch file.

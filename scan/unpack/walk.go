@@ -57,7 +57,7 @@ func (w *Walker) Full() error {
 func (w *Walker) Walk(ctx context.Context, base []string, f File, v Visitor) error {
 	w.objects++
 	run := &walk{Walker: w, ctx: ctx, visitor: v}
-	defer run.tellAll()
+	defer run.countAll()
 	return run.object(append(slices.Clip(base), f.Name), nil, f)
 }
 
@@ -67,7 +67,7 @@ type walk struct {
 	ctx     context.Context
 	visitor Visitor
 
-	problems []problem // that are not told yet
+	problems []problem // of which it is not known whether they count
 }
 
 // object hands out one object and opens it as every format that it looks like.
@@ -224,7 +224,7 @@ func (c *container) tell(path []string, name string, err error) {
 	}
 	err = fmt.Errorf("%s: %w", c.opener.name, err)
 	c.told = true
-	c.note(problem{path, err})
+	c.walk.note(path, err)
 }
 
 // read unpacks a member within the limits. What there is of it is returned with

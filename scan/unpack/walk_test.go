@@ -165,7 +165,7 @@ func (e *endless) Read(p []byte) (int, error) {
 func opening(t *testing.T, o opener, ctx context.Context, n *notes) error {
 	t.Helper()
 	w := &walk{Walker: NewWalker(NewArena(nil, 0), Limits{}), ctx: ctx, visitor: n}
-	defer w.tellAll()
+	defer w.countAll()
 	c := container{walk: w, opener: &o, path: []string{"f"}, formats: []string{o.name}}
 	yes, err := o.looksAt(nil)
 	if err != nil {

@@ -45,10 +45,10 @@ func (f File) readAll(all []stretch, gap int) {
 	}
 }
 
-// problem is something that could not be read, and is to be told.
+// problem is something that could not be read.
 type problem struct {
-	path []string
-	err  error
+	damage bool
+	count  func() // tells the visitor
 }
 
 // reading is what one opener made of an object: the problems that it met, in
@@ -76,7 +76,7 @@ func (w *walk) passOn(f File, readings []reading) {
 		onlyIt := whole == 1 && r.whole
 		all := onlyIt || r.opener.ends != nil && r.opener.ends(f.Data)
 		for _, p := range w.problems[r.from:r.to] {
-			if all || !errors.Is(p.err, ErrDamaged) {
+			if all || !p.damage {
 				w.problems[kept] = p
 				kept++
 			}
@@ -85,22 +85,23 @@ func (w *walk) passOn(f File, readings []reading) {
 	w.problems = w.problems[:kept]
 }
 
-// maxProblems bounds what is held back; the rest is told at once.
+// maxProblems bounds what is held back; the rest counts at once.
 const maxProblems = 10_000
 
-// note holds a problem back until it is known whether it is to be told.
-func (w *walk) note(p problem) {
+// note holds a problem back until it is known whether it counts.
+func (w *walk) note(path []string, err error) {
+	count := w.visitor.Unchecked(path, err)
 	if len(w.problems) < maxProblems {
-		w.problems = append(w.problems, p)
+		w.problems = append(w.problems, problem{errors.Is(err, ErrDamaged), count})
 		return
 	}
-	w.visitor.Unchecked(p.path, p.err)
+	count()
 }
 
-// tellAll tells the visitor the problems that are left.
-func (w *walk) tellAll() {
+// countAll tells the visitor which problems are left.
+func (w *walk) countAll() {
 	for _, p := range w.problems {
-		w.visitor.Unchecked(p.path, p.err)
+		p.count()
 	}
 	w.problems = nil
 }
