@@ -315,6 +315,19 @@ type pdfLook struct {
 	whole   bool
 	image   pdfName // the filter of an image that is left
 	err     error
+	rest    io.Reader // what comes behind head, until another stream is decoded; nil: decode anew
+}
+
+// body gives the whole stream.
+func (d *pdfDoc) body(l *pdfLook) (io.Reader, error) {
+	switch {
+	case l.rest != nil && l.whole:
+		return bytes.NewReader(l.head), nil
+	case l.rest != nil:
+		return io.MultiReader(bytes.NewReader(l.head), l.rest), nil
+	}
+	in, _, err := d.decode(l.reading)
+	return in, err
 }
 
 // look reads the beginning of a stream in the way that makes sense.
@@ -334,6 +347,7 @@ func (d *pdfDoc) look(o *pdfObject, dict pdfDict) (best pdfLook) {
 			score, best = s, l
 		}
 		if score == 3 {
+			best.rest = in
 			break
 		}
 	}
@@ -382,7 +396,7 @@ func (d *pdfDoc) openObjectStream(o *pdfObject, dict pdfDict) {
 	if !d.readable(&l) {
 		return
 	}
-	in, _, err := d.decode(l.reading)
+	in, err := d.body(&l)
 	var text []byte
 	if err == nil {
 		text, err = io.ReadAll(io.LimitReader(in, int64(min(maxPDFStream, maxPDFKept-d.kept)+1)))
@@ -477,13 +491,13 @@ func (d *pdfDoc) stream(o *pdfObject) {
 // prose joins a text to the other small streams, unless it is a long one: documents
 // have many, and each object that is matched has its price.
 func (d *pdfDoc) prose(o *pdfObject, l *pdfLook) {
-	in, _, err := d.decode(l.reading)
+	in, err := d.body(l)
 	if err != nil {
 		d.limited(err)
 		return
 	}
 	text, err := io.ReadAll(io.LimitReader(in, pdfSample+1))
-	if err != nil || len(text) > pdfSample {
+	if l.rest = nil; err != nil || len(text) > pdfSample {
 		d.whole(o, l)
 		return
 	}
@@ -517,7 +531,7 @@ func (d *pdfDoc) whole(o *pdfObject, l *pdfLook) {
 		d.emit(member{name: d.nameOf(o), data: r.data}, nil)
 		return
 	}
-	in, _, err := d.decode(r)
+	in, err := d.body(l)
 	if err != nil {
 		d.limited(err)
 		return
