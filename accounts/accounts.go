@@ -23,11 +23,11 @@ var (
 	ErrSetting    = errors.New("not a possible setting") // a language we do not have, a relative Maildir …
 	ErrExists     = errors.New("account exists already")
 	ErrTransition = errors.New("not possible in this state")  // resume what is not paused …
-	ErrDamaged    = errors.New("account database is damaged") // a record, or the file: never "unknown"
+	ErrDamaged    = errors.New("database is damaged") // a record, or the file: never "unknown"
 	ErrMissing    = errors.New("no account database")
-	ErrForeign    = errors.New("not an account database")
-	ErrNewer      = errors.New("account database of a newer version")
-	ErrLocked     = errors.New("account database is in use") // by a server, or another command
+	ErrForeign    = errors.New("not a database of kiyome")
+	ErrNewer      = errors.New("database of a newer version")
+	ErrLocked     = errors.New("database is in use") // by a server, or another command
 	ErrBusy       = errors.New("busy, try again")
 	ErrMonth      = errors.New("not a month")
 	ErrIneligible = errors.New("not eligible for the service")

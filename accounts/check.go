@@ -26,9 +26,9 @@ func (db *DB) Check() (problems []string, accounts int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	info, err := db.file.Stat()
+	info, err := db.current.file.Stat()
 	if err == nil {
-		tell(verifyPages(db.file, info.Size()))
+		tell(verifyPages(db.current.file, info.Size()))
 	}
 	release()
 	if err != nil || len(problems) > 0 { // nothing can be read through broken pages

@@ -536,7 +536,7 @@ func TestFaultInMapping(t *testing.T) {
 	if err := os.Truncate(file, 0); err != nil {
 		t.Fatal(err)
 	}
-	db.whole.Store(0) // as if begin had looked before
+	db.current.whole.Store(0) // as if begin had looked before
 	var wait sync.WaitGroup
 	for range 4 {
 		wait.Go(func() {
