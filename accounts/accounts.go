@@ -22,8 +22,8 @@ var (
 	ErrMalformed  = errors.New("malformed address")
 	ErrSetting    = errors.New("not a possible setting") // a language we do not have, a relative Maildir …
 	ErrExists     = errors.New("account exists already")
-	ErrTransition = errors.New("not possible in this state")  // resume what is not paused …
-	ErrDamaged    = errors.New("database is damaged") // a record, or the file: never "unknown"
+	ErrTransition = errors.New("not possible in this state") // resume what is not paused …
+	ErrDamaged    = errors.New("database is damaged")        // a record, or the file: never "unknown"
 	ErrMissing    = errors.New("no account database")
 	ErrForeign    = errors.New("not a database of kiyome")
 	ErrNewer      = errors.New("database of a newer version")

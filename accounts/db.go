@@ -39,6 +39,7 @@ type DB struct {
 	path    string
 	options Options
 	prices  atomic.Pointer[Tariff]
+	removed atomic.Pointer[Removals] // nil: see Removals
 	current *dbFile
 	writer  chan struct{} // has room for the one change that is under way
 }
