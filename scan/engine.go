@@ -142,6 +142,7 @@ func (s *scanner) run() *Verdict {
 	case !isMessage:
 		v.Outcome, v.Why = ReportOnly, "not a message"
 	default:
+		v.Subject = p.subject()
 		s.decide(p, v)
 	}
 	return v

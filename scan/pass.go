@@ -186,6 +186,14 @@ func attachmentName(m *mime.Message, at spot) string {
 	return ""
 }
 
+// subject gives the subject of the message; of several, which mail programs choose among, the first.
+func (p *pass) subject() string {
+	for _, subject := range p.msg.Field(p.msg.Root, "Subject") {
+		return shorten(subject, maxName)
+	}
+	return ""
+}
+
 // problem notes that the object at path was not read, or not to its end. What
 // the policy cuts becomes a finding.
 func (p *pass) problem(at spot, path []string, reason, detail string) {

@@ -37,16 +37,17 @@ type Verdict struct {
 	Findings  []Finding    `json:"findings,omitempty"`
 	More      int          `json:"more,omitempty"` // findings beyond those listed: there are MaxFindings at the most
 	Unchecked []Unchecked  `json:"unchecked,omitempty"`
-	Cut       []mime.Range `json:"cut,omitempty"`    // ascending, disjoint; only when Cleaned
-	Notice    *Notice      `json:"notice,omitempty"` // how a notice is added to what the cut leaves; only when Cleaned, and nil when that cannot be
-	Why       string       `json:"why,omitempty"`    // why nothing could be cut, when ReportOnly
-	Noted     []Finding    `json:"noted,omitempty"`  // matches of rules that never cut: for the log
-	Odd       []string     `json:"odd,omitempty"`    // what mail programs may read differently
-	Signed    bool         `json:"signed,omitempty"` // a signature covers what was cut: it no longer verifies
-	Rules     string       `json:"rules"`            // version of the rules
-	Objects   int          `json:"objects"`          // distinct objects matched
-	Bytes     int64        `json:"bytes"`            // their bytes
-	Tree      []Node       `json:"tree,omitempty"`   // the message and all that was read of it, for people; only of a Job with File: MaxNodes at the most
+	Cut       []mime.Range `json:"cut,omitempty"`     // ascending, disjoint; only when Cleaned
+	Notice    *Notice      `json:"notice,omitempty"`  // how a notice is added to what the cut leaves; only when Cleaned, and nil when that cannot be
+	Subject   string       `json:"subject,omitempty"` // of the message, decoded, when something was found: for the history of what was removed
+	Why       string       `json:"why,omitempty"`     // why nothing could be cut, when ReportOnly
+	Noted     []Finding    `json:"noted,omitempty"`   // matches of rules that never cut: for the log
+	Odd       []string     `json:"odd,omitempty"`     // what mail programs may read differently
+	Signed    bool         `json:"signed,omitempty"`  // a signature covers what was cut: it no longer verifies
+	Rules     string       `json:"rules"`             // version of the rules
+	Objects   int          `json:"objects"`           // distinct objects matched
+	Bytes     int64        `json:"bytes"`             // their bytes
+	Tree      []Node       `json:"tree,omitempty"`    // the message and all that was read of it, for people; only of a Job with File: MaxNodes at the most
 }
 
 // Notice says how a text part is added to the message that Verdict.Cut leaves, so

@@ -520,9 +520,30 @@ func TestScanOfAMessageIsRunOfItsBytes(t *testing.T) {
 	}
 }
 
+// The history of what was removed names the mail by its subject. Of other mail nobody asks for it.
+func TestSubjectOfWhatIsInfected(t *testing.T) {
+	e := testEngine(t, Options{})
+	infected := multipart("mixed", "b", text("x"), attach("bad.exe", string(testdata.EICAR())))
+	for _, tt := range []struct{ name, header, body, want string }{
+		{"ISO-2022-JP", "Subject: =?ISO-2022-JP?B?GyRCQEE1YT1xGyhC?=\r\n =?ISO-2022-JP?B?GyRCJE43bxsoQg==?=\r\n", infected, "請求書の件"},
+		{"raw Shift JIS", "Subject: \x90\xbf\x8b\x81\x8f\x91\x82\xcc\x8c\x8f\r\n", infected, "請求書の件"},
+		{"two", "Subject: one\r\nSubject: two\r\n", infected, "one"},
+		{"none", "", infected, ""},
+		{"long", "Subject: " + strings.Repeat("あ", 1000) + "\r\n", infected, strings.Repeat("あ", 341)},
+		{"not infected", "Subject: one\r\n", text("x"), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := e.Run(t.Context(), Job{Raw: []byte("From: a@example.com\r\n" + tt.header + "MIME-Version: 1.0\r\n" + tt.body)})
+			if err != nil || v.Subject != tt.want {
+				t.Errorf("%q, %v, want %q", v.Subject, err, tt.want)
+			}
+		})
+	}
+}
+
 // verdictJSON is what programs rely on: names, units and what is left out when
 // it is empty.
-const verdictJSON = `{"outcome":"cleaned","findings":[{"malware":"W32.Test.A@mm","rule":"local/Test","name":"請求書.zip","path":["請求書.zip","請求書.exe"],"part":"2","sha256":"ab","range":{"start":10,"end":20}},{"malware":"Policy.Encrypted","part":"","body":true,"range":{"start":0,"end":0},"policy":"encrypted"}],"more":3,"unchecked":[{"reason":"limit: depth","detail":"zip: limit: depth","name":"a.zip","path":["a.zip"],"part":"3"}],"cut":[{"start":10,"end":20}],"noted":[{"malware":"Letter","part":"1","range":{"start":0,"end":0}}],"odd":["several boundaries"],"signed":true,"rules":"v1","objects":4,"bytes":1000}`
+const verdictJSON = `{"outcome":"cleaned","findings":[{"malware":"W32.Test.A@mm","rule":"local/Test","name":"請求書.zip","path":["請求書.zip","請求書.exe"],"part":"2","sha256":"ab","range":{"start":10,"end":20}},{"malware":"Policy.Encrypted","part":"","body":true,"range":{"start":0,"end":0},"policy":"encrypted"}],"more":3,"unchecked":[{"reason":"limit: depth","detail":"zip: limit: depth","name":"a.zip","path":["a.zip"],"part":"3"}],"cut":[{"start":10,"end":20}],"subject":"請求","noted":[{"malware":"Letter","part":"1","range":{"start":0,"end":0}}],"odd":["several boundaries"],"signed":true,"rules":"v1","objects":4,"bytes":1000}`
 
 func TestJSONOfAVerdictStaysAsItIs(t *testing.T) {
 	v := Verdict{
@@ -533,9 +554,9 @@ func TestJSONOfAVerdictStaysAsItIs(t *testing.T) {
 		},
 		More:      3,
 		Unchecked: []Unchecked{{Reason: "limit: depth", Detail: "zip: limit: depth", Name: "a.zip", Path: []string{"a.zip"}, Part: "3"}},
-		Cut:       []mime.Range{{Start: 10, End: 20}},
-		Noted:     []Finding{{Malware: "Letter", Part: "1"}},
-		Odd:       []string{"several boundaries"}, Signed: true, Rules: "v1", Objects: 4, Bytes: 1000,
+		Cut:       []mime.Range{{Start: 10, End: 20}}, Subject: "請求",
+		Noted: []Finding{{Malware: "Letter", Part: "1"}},
+		Odd:   []string{"several boundaries"}, Signed: true, Rules: "v1", Objects: 4, Bytes: 1000,
 	}
 	got, err := json.Marshal(v)
 	if err != nil || string(got) != verdictJSON {

@@ -45,6 +45,8 @@ func checkLists(v *scan.Verdict, size int64) error {
 		return errors.New("a count below zero")
 	case max(len(v.Findings), len(v.Noted), len(v.Unchecked)) > scan.MaxFindings || len(v.Odd) > maxOdd || len(v.Tree) > scan.MaxNodes:
 		return errors.New("too long a list")
+	case !within(maxName, v.Subject):
+		return errors.New("too long a subject")
 	case !isLine(maxName, v.Odd...) || !isLine(maxName, v.Why, v.Rules):
 		return errors.New("a text that no engine writes")
 	}

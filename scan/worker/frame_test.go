@@ -224,6 +224,8 @@ func TestNothingInAVerdictIsBelievedBlindly(t *testing.T) {
 		{"bytes below zero", func(v *scan.Verdict) { v.Bytes = -1 }, false},
 		{"long oddity", func(v *scan.Verdict) { v.Odd = []string{long} }, false},
 		{"long reason of a report", func(v *scan.Verdict) { v.Why = long }, false},
+		{"long subject", func(v *scan.Verdict) { v.Subject = long }, false},
+		{"subject of two lines", func(v *scan.Verdict) { v.Subject = "a\nb" }, true}, // it is made harmless where it is shown
 		{"long version", func(v *scan.Verdict) { v.Rules = long }, false},
 		{"oddity of two lines", func(v *scan.Verdict) { v.Odd = []string{"a\nb"} }, false},
 		{"reason of a report in two lines", func(v *scan.Verdict) { v.Why = "a\nb" }, false},
