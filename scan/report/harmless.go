@@ -18,10 +18,10 @@ const (
 	notAnyName = "\u115F\u1160\u3164\uFFA0\u2800\u034F" // letters and symbols that show nothing
 )
 
-// harmless makes a string that came with the message fit to stand in a line of
+// Line makes a string that came with the message fit to stand in a line of
 // a report: it stays one line, is shown in the order in which it is written, hides
 // nothing, cannot pass for a path or a link, and has a bounded length.
-func harmless(s string) string {
+func Line(s string) string {
 	if len(s) > 2*nameRead {
 		s = s[:nameRead] + ellipsis + s[len(s)-nameRead:]
 	}
@@ -62,7 +62,7 @@ func harmlessPath(names []string) string {
 	}
 	shown := make([]string, len(names))
 	for i, name := range names {
-		if shown[i] = harmless(name); shown[i] == "" {
+		if shown[i] = Line(name); shown[i] == "" {
 			shown[i] = "?"
 		}
 	}

@@ -33,7 +33,7 @@ func TestNamesAreMadeHarmless(t *testing.T) {
 		{"very long", strings.Repeat("x", 1<<20) + ".exe", strings.Repeat("x", 79) + "…" + strings.Repeat("x", 36) + ".exe"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := harmless(tt.in); got != tt.want {
+			if got := Line(tt.in); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})
@@ -66,7 +66,7 @@ func FuzzHarmless(f *testing.F) {
 	f.Add(forged)
 	f.Add(strings.Repeat("\u202e長 :/\u0301/", 2000))
 	f.Fuzz(func(t *testing.T, name string) {
-		got := harmless(name)
+		got := Line(name)
 		switch {
 		case !utf8.ValidString(got), strings.ContainsFunc(got, unseen), strings.ContainsAny(got, notAnyName):
 			t.Errorf("holds what cannot be seen: %q", got)

@@ -59,7 +59,7 @@ func New(o Options) (*Writer, error) {
 		return nil, fmt.Errorf("report: unknown language %q", o.Language)
 	}
 	w := &Writer{
-		provider: harmless(o.Provider),
+		provider: Line(o.Provider),
 		hostname: domain(o.Hostname),
 		language: o.Language,
 		zone:     o.Timezone,

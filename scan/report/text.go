@@ -30,9 +30,6 @@ var kinds = []string{"report", "notice"}
 // texts are the templates, by kind and language: "report.ja".
 type texts map[string]*template.Template
 
-// findingsMax is the number of findings that a report or a notice lists; the rest it counts.
-const findingsMax = 100
-
 // dateFormat is how a report shows when something was found.
 const dateFormat = "2006/01/02 15:04:05"
 
@@ -51,11 +48,8 @@ type facts struct {
 // fact is one finding in a template.
 type fact struct {
 	Detected string
-	Kind     string // "file", "unnamed", "body", "whole"
-	File     string // of a "file": its name, or the path to it
-	Malware  string
-	Policy   string // "encrypted", "closed archive", "damaged", "unsupported", "limit", "error"; "" when malware was found
-	Sender   string // "" is the null sender
+	Item
+	Sender string // "" is the null sender
 }
 
 // readTexts reads the templates of folder, and the built-in ones for those that are not there.
@@ -100,7 +94,7 @@ func (t texts) report(language string, f facts) (subject, body string, err error
 	}
 	head, body, _ := strings.Cut(lines(b.String()), "\n\n")
 	subject, ok := strings.CutPrefix(strings.TrimSpace(head), "Subject:")
-	subject, body = harmless(subject), strings.TrimSpace(body)
+	subject, body = Line(subject), strings.TrimSpace(body)
 	switch {
 	case !ok || subject == "" || strings.Contains(strings.TrimSpace(head), "\n"):
 		return "", "", fmt.Errorf("template %s:1: it must begin with one line \"Subject: …\" and an empty line", own.Name())
@@ -138,7 +132,7 @@ func lines(text string) string {
 func (w *Writer) facts(m Mail, v *scan.Verdict) facts {
 	f := facts{
 		Provider:   w.provider,
-		Recipient:  harmless(m.Recipient),
+		Recipient:  Line(m.Recipient),
 		ReportOnly: v.Outcome == scan.ReportOnly,
 		Why:        "rest",
 		Signed:     v.Signed && v.Outcome != scan.ReportOnly,
@@ -160,40 +154,11 @@ func (w *Writer) facts(m Mail, v *scan.Verdict) facts {
 }
 
 func (w *Writer) fact(m Mail, found scan.Finding) fact {
-	f := fact{
+	return fact{
 		Detected: m.Detected.In(w.zone).Format(dateFormat),
-		Kind:     "file",
-		Malware:  harmless(found.Malware),
-		Policy:   policy(found.Policy),
-		Sender:   harmless(m.Sender),
+		Item:     itemOf(found),
+		Sender:   Line(m.Sender),
 	}
-	path := found.Path
-	if len(path) == 0 && found.Name != "" {
-		path = []string{found.Name}
-	}
-	f.File = harmlessPath(path)
-	switch {
-	case whole(found):
-		f.Kind = "whole"
-	case found.Body:
-		f.Kind = "body"
-	case f.File == "" || f.File == "?":
-		f.Kind = "unnamed"
-	}
-	return f
-}
-
-// whole reports whether a finding is of the message as a whole: it was not checked to its end.
-func whole(found scan.Finding) bool { return found.Policy != "" && found.Part == "" }
-
-// policy puts the reason why something was not checked in one of the words that templates know.
-func policy(reason string) string {
-	kind, _, _ := strings.Cut(reason, ":")
-	switch kind {
-	case "", "encrypted", "closed archive", "damaged", "unsupported", "limit":
-		return kind
-	}
-	return "error"
 }
 
 // prove writes reports and notices of made-up messages that between them reach every branch.
