@@ -34,7 +34,7 @@ const (
 	WhatFile    What = "file"    // an attachment
 	WhatUnnamed What = "unnamed" // an attachment without a name
 	WhatBody    What = "body"    // the text of the mail
-	WhatMessage What = "message" // the mail as a whole, which was not checked to its end
+	WhatWhole   What = "whole"   // the mail as a whole, which was not checked to its end
 )
 
 // Result is what became of the mail.
