@@ -38,6 +38,7 @@ type world struct {
 	mu    sync.Mutex
 	boxes map[string]func(*accounts.Account) // settings of accounts, by local part
 	scans int
+	kept  []accounts.Removal
 	scan  func(context.Context, *scan.Message) (*scan.Verdict, error)
 }
 
@@ -52,7 +53,7 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 	}
 	w.memory = memory
 	o := Options{
-		Hostname: "mail.example.jp", Accounts: w, Scanner: w, Reports: w, Memory: memory,
+		Hostname: "mail.example.jp", Accounts: w, Scanner: w, Reports: w, Memory: memory, Removals: w,
 		Store: store.New(store.Options{Hostname: "mail.example.jp", Root: w.root}), Spool: w.state,
 		Log: slog.New(slog.NewTextHandler(w.logs, nil)),
 	}
@@ -125,6 +126,24 @@ func (w *world) Scan(ctx context.Context, m *scan.Message) (*scan.Verdict, error
 		return f(ctx, m)
 	}
 	return &scan.Verdict{Outcome: scan.Clean, Rules: "r1"}, nil
+}
+
+// Add makes world the history of removals.
+func (w *world) Add(removals ...accounts.Removal) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.kept = append(w.kept, removals...)
+}
+
+// removals tells what the history has, a line each.
+func (w *world) removals() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var b strings.Builder
+	for _, r := range w.kept {
+		fmt.Fprintf(&b, "%s %s <%s> %q %s %q %q %q: %s\n", r.Address, r.Direction, r.Sender, r.Subject, r.What, r.File, r.Malware, r.Unchecked, r.Result)
+	}
+	return b.String()
 }
 
 func (w *world) onScan(f func(context.Context, *scan.Message) (*scan.Verdict, error)) {

@@ -71,6 +71,9 @@ type Options struct {
 	// SRS rewrites the senders of what is forwarded. Optional: without it, they are kept.
 	SRS *srs.SRS
 
+	// Removals keeps what was removed from whose mail. Optional.
+	Removals Removals
+
 	// Unknown gives the Maildir of a recipient without an account, if there is
 	// one to deliver to. Optional: without it such a recipient is refused.
 	Unknown func(address string) (maildir string, ok bool)
@@ -112,6 +115,7 @@ type Server struct {
 	ambiguous atomic.Int64
 	forwarded atomic.Int64
 	trail     trail
+	recorded  registry // outgoing messages of accounts whose removals are written down
 
 	mu        sync.Mutex
 	listeners []net.Listener

@@ -96,8 +96,13 @@ func (m mailbox) put(j *job, r recipient, v *scan.Verdict, keep bool) error {
 		return err
 	}
 	err = files.To(m.maildir, reports...)
-	if partial, ok := errors.AsType[*store.PartialError](err); ok && len(reports) > 0 && partial.Done > 0 {
+	partial, ok := errors.AsType[*store.PartialError](err)
+	half := ok && len(reports) > 0 && partial.Done > 0
+	if half {
 		j.remember(r.key, stepReport)
+	}
+	if half || err == nil && len(reports) > 0 {
+		j.recordReceived(m.account, v)
 	}
 	return err
 }

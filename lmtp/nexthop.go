@@ -42,6 +42,9 @@ func (h nextHop) deliver(j *job, r recipient, v *scan.Verdict) delivery {
 		result.Err = errUnanswered
 	}
 	d.next, d.answer, d.err = result.Reply.String(), result.Reply.String(), result.Err
+	if d.err == nil {
+		j.recordSent(v)
+	}
 	return d
 }
 
