@@ -16,8 +16,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Bounds of the history. With the longest texts a removal takes some 4 KiB of the file,
-// ordinarily some 500 bytes: the file stays below 1 GiB, whatever comes below 8 GiB.
+// Bounds of the history. Ordinarily a removal takes some 500 bytes of the file, with the longest
+// texts 4.3 KiB: two millions of them 1 GB, and whatever comes less than 9 GB.
 const (
 	maxRemovals        = 2_000_000 // in all
 	maxRemovalsAddress = 10_000    // of one address

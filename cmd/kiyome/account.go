@@ -20,7 +20,7 @@ func (a *app) accountCommand() *cobra.Command {
 		a.accountChange("pause", accounts.Paused, "Pause a service; it is still charged"),
 		a.accountChange("resume", accounts.Resumed, "End a pause"),
 		a.accountShow(), a.accountServices(), a.accountSet(), a.accountList(), a.accountRemove(),
-		a.accountHistory(), a.accountCheck(), a.accountImport(), a.accountExport(),
+		a.accountHistory(), a.accountRemovals(), a.accountCheck(), a.accountImport(), a.accountExport(),
 	)
 	c.Example = `  kiyome account add taro@example.jp --owner 0012345 --language ja
   kiyome account subscribe taro@example.jp

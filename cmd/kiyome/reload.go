@@ -183,6 +183,7 @@ func (s *server) Status(context.Context) (control.Status, error) {
 		LMTP:     s.inbound.Stats(),
 		Outbound: s.outbound.Stats(),
 		Accounts: counts,
+		Lost:     s.removals.Lost(),
 	}, err
 }
 

@@ -36,6 +36,7 @@ type server struct {
 	started time.Time
 
 	db       *accounts.DB
+	removals *accounts.Removals
 	scanner  scanner
 	inbound  *lmtp.Server
 	outbound *lmtp.Server
@@ -65,6 +66,9 @@ func openServer(ctx context.Context, c *config.Config, log *slog.Logger) (_ *ser
 		return nil, err
 	}
 	s.onClose(func(context.Context) error { return s.db.Close() })
+	s.removals = accounts.OpenRemovals(c.State(accounts.RemovalsName), removalsKept(c), log)
+	s.onClose(func(context.Context) error { return s.removals.Close() })
+	s.db.SetRemovals(s.removals)
 	for _, name := range []string{rulesName, spoolName} {
 		if err := os.Mkdir(c.State(name), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return nil, fmt.Errorf("state folder: %w", err)
@@ -85,6 +89,11 @@ func openServer(ctx context.Context, c *config.Config, log *slog.Logger) (_ *ser
 	}
 	s.onClose(s.control.Close)
 	return s, nil
+}
+
+// removalsKept is for how long the history of removals is kept.
+func removalsKept(c *config.Config) time.Duration {
+	return time.Duration(c.Removals.Days) * 24 * time.Hour
 }
 
 func (s *server) onClose(f func(context.Context) error) { s.undo = append(s.undo, f) }
@@ -178,6 +187,7 @@ func (s *server) startLMTP() error {
 		Scanner:     s.scanner,
 		NextHop:     next,
 		Memory:      delivered,
+		Removals:    s.removals,
 		Spool:       c.State(spoolName),
 		Sessions:    c.Inbound.Sessions,
 		IdleTimeout: c.Inbound.IdleTimeout,

@@ -94,6 +94,9 @@ func (a *app) printStatus(s control.Status, zone *time.Location) error {
 		more = " (and more: not all were counted)"
 	}
 	row("accounts", "%d; inbound %d, of these %d paused; outbound %d%s", s.Accounts.Accounts, s.Accounts.Inbound, s.Accounts.Paused, s.Accounts.Outbound, more)
+	if s.Lost > 0 {
+		row("removals", "%d are missing in the history of members: see the log", s.Lost)
+	}
 	return w.Flush()
 }
 
@@ -104,7 +107,8 @@ func (a *app) backupCommand() *cobra.Command {
 		Short: "Copy the account database while the server goes on",
 		Long: `Copy the account database, consistent and whole, while the server goes on. The
 file appears under its name only when it is complete and on the disk. To restore,
-stop the server and put the copy in the place of accounts.db.`,
+stop the server and put the copy in the place of accounts.db. Bills that are closed,
+and what was removed from mail, are files of their own: it does not hold them.`,
 		Example: `  kiyome backup /var/backups/kiyome-$(date +%F).db`,
 		Args:    args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {

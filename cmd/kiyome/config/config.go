@@ -24,6 +24,7 @@ type Config struct {
 	Rules     Rules
 	Scan      Scan
 	Report    Report
+	Removals  Removals
 	Billing   Billing
 	Control   Control
 	Log       Log
@@ -113,6 +114,11 @@ type Report struct {
 	Templates string
 }
 
+// Removals is the history of what was removed from mail.
+type Removals struct {
+	Days int // 0: none is kept
+}
+
 // Billing is what the services cost.
 type Billing struct {
 	Currency  string // ISO 4217
@@ -189,9 +195,10 @@ func Default() *Config {
 				Memory:   512 << 20,
 			},
 		},
-		Report:  Report{Language: "ja"},
-		Billing: Billing{Currency: "JPY", Inbound: 150, Outbound: 150},
-		Log:     Log{Format: "text", Level: "info"},
+		Report:   Report{Language: "ja"},
+		Removals: Removals{Days: 90},
+		Billing:  Billing{Currency: "JPY", Inbound: 150, Outbound: 150},
+		Log:      Log{Format: "text", Level: "info"},
 	}
 }
 

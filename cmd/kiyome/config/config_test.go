@@ -96,6 +96,8 @@ func TestPrintIsReadBackAsTheSame(t *testing.T) {
 			[scan.limits]
 			unpacked = "1536MiB"
 			memory = 100000000
+			[removals]
+			days = 0
 			[billing]
 			currency = "EUR"
 			[[billing.price]]

@@ -17,7 +17,7 @@ type setting struct {
 func (c *Config) settings() []setting {
 	rows := []setting{
 		{"hostname", text(&c.Hostname, hostname), `The name in the LMTP greeting, in Received and in Message-IDs. "" asks the system.`},
-		{"state_dir", text(&c.StateDir, stateFolder), `Holds accounts.db, control.sock, the compiled rules and large messages on their way.`},
+		{"state_dir", text(&c.StateDir, stateFolder), `Holds accounts.db, removals.db, control.sock, the compiled rules and large messages on their way.`},
 		{"timezone", zone(&c.Timezone), `Of the times that people read, and of the months that are billed.`},
 
 		{"inbound.listen", distinct(texts(&c.Inbound.Listen, listenAddress)), `Where the MTA delivers by LMTP: host:port or unix:PATH. Sockets that systemd passes under the name "inbound" are served instead.`},
@@ -66,6 +66,8 @@ func (c *Config) settings() []setting {
 		{"report.language", choice(&c.Report.Language, "ja", "en"), `Of accounts that have none of their own.`},
 		{"report.provider", text(&c.Report.Provider, oneLine), `Who signs the reports. "" means the hostname.`},
 		{"report.templates", text(&c.Report.Templates, absoluteOrNone), `Folder with report.ja.txt, report.en.txt, notice.ja.txt and notice.en.txt in place of the built-in ones.`},
+
+		{"removals.days", number(&c.Removals.Days, 0, 3650), `For how many days it is kept what was removed from whose mail, for members to see. 0 keeps nothing, and removes what is there.`},
 
 		{"billing.currency", text(&c.Billing.Currency, currency), `The currency of all fees, by its ISO 4217 code.`},
 		{"billing.inbound", number(&c.Billing.Inbound, 0, maxFee), `What inbound costs a month, before tax, in the smallest unit of the currency (yen, cents). [[billing.price]] changes it from a month on.`},

@@ -41,6 +41,8 @@ type Accounts interface {
 	CloseOwner(owner string, at time.Time, by string) ([]accounts.Account, error)
 	Services(address string) ([]accounts.Standing, error)
 	History(address string) ([]accounts.Event, error)
+	// Removals gives what was removed from mail, the newest first, of those before a Seq.
+	Removals(address string, before uint64, limit int) ([]accounts.Removal, error)
 	Bill(m accounts.Month, o accounts.BillOptions, f func(accounts.Charge) bool) (accounts.Bill, error)
 	SinceIssued(m accounts.Month, o accounts.BillOptions, f func(accounts.Difference) bool) (accounts.Bill, error)
 	CloseMonth(m accounts.Month, by string, progress accounts.Progress) (accounts.Bill, error)
@@ -81,6 +83,7 @@ type Status struct {
 	LMTP     lmtp.Stats     `json:"lmtp"`     // of incoming mail
 	Outbound lmtp.Stats     `json:"outbound"` // of outgoing mail
 	Accounts Counts         `json:"accounts"`
+	Lost     int64          `json:"removals_lost,omitempty"` // removals that could not be written down
 }
 
 // Counts is how many accounts there are.

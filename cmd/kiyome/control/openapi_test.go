@@ -8,9 +8,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -27,7 +29,7 @@ var update = flag.Bool("update", false, "rewrite openapi.json as far as the type
 var schemas = map[string]reflect.Type{
 	"Account": reflect.TypeFor[accounts.Account](), "NewAccount": reflect.TypeFor[accounts.NewAccount](),
 	"Settings": reflect.TypeFor[accounts.Settings](), "State": reflect.TypeFor[accounts.State](),
-	"Pending": reflect.TypeFor[accounts.Pending](), "Event": reflect.TypeFor[accounts.Event](),
+	"Removal": reflect.TypeFor[accounts.Removal](), "Pending": reflect.TypeFor[accounts.Pending](), "Event": reflect.TypeFor[accounts.Event](),
 	"Transition": reflect.TypeFor[transition](), "Closing": reflect.TypeFor[closing](),
 	"Standing": reflect.TypeFor[accounts.Standing](), "Offer": reflect.TypeFor[accounts.Offer](),
 	"Charge": reflect.TypeFor[accounts.Charge](), "Difference": reflect.TypeFor[accounts.Difference](),
@@ -260,12 +262,18 @@ func conforms(spec object, schema any, v any, where string) error {
 func TestOpenAPIDescribesTheAnswers(t *testing.T) {
 	spec := readSpec(t)
 	now := time.Date(2014, 12, 5, 0, 0, 0, 0, time.UTC)
-	db, err := accounts.Create(t.TempDir()+"/accounts.db", accounts.Options{Path: "/m/{domain}/{local}", Now: func() time.Time { return now },
+	dir := t.TempDir()
+	db, err := accounts.Create(dir+"/accounts.db", accounts.Options{Path: "/m/{domain}/{local}", Now: func() time.Time { return now },
 		Tariff: accounts.Tariff{Currency: "JPY", Prices: []accounts.Price{{Service: accounts.Inbound, Fee: 150}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	history := accounts.OpenRemovals(filepath.Join(dir, accounts.RemovalsName), 100*365*24*time.Hour, slog.New(slog.DiscardHandler))
+	history.Add(accounts.Removal{Time: now, Address: "a@example.jp", Direction: accounts.Inbound, What: accounts.WhatFile, File: "a.exe", Malware: "x", Result: accounts.AttachmentRemoved})
+	if err := history.Close(); err != nil {
+		t.Fatal(err)
+	}
 	c := start(t, Options{Accounts: db, Operator: operator{reload: func() (Reloaded, error) {
 		return Reloaded{Rules: rules.Compiled{Version: "x"}, Restart: []string{"hostname"}}, nil
 	}}})
@@ -294,6 +302,11 @@ func TestOpenAPIDescribesTheAnswers(t *testing.T) {
 		{"POST", "/accounts/b%40example.jp/events", "/accounts/{address}/events", `{"kind":"subscribed","service":"inbound","force":true}`, 200},
 		{"GET", one + "/services", "/accounts/{address}/services", "", 200},
 		{"GET", one + "/events", "/accounts/{address}/events", "", 200},
+		{"GET", one + "/removals?limit=2", "/accounts/{address}/removals", "", 200},
+		{"GET", one + "/removals?before=1", "/accounts/{address}/removals", "", 200},
+		{"GET", one + "/removals?limit=0", "/accounts/{address}/removals", "", 400},
+		{"GET", one + "/removals?before=x", "/accounts/{address}/removals", "", 400},
+		{"GET", "/accounts/nobody%40example.jp/removals", "/accounts/{address}/removals", "", 404},
 		{"GET", "/accounts?owner=7", "/accounts", "", 200},
 		{"GET", "/billing/2014-11?progress=true", "/billing/{month}", "", 200},
 		{"POST", "/billing/2014-12/close", "/billing/{month}/close", "", 409},

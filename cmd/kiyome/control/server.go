@@ -135,6 +135,7 @@ func (s *Server) routes() []route {
 		{"GET /accounts/{address}/services", answer(s.services)},
 		{"GET /accounts/{address}/events", answer(s.history)},
 		{"POST /accounts/{address}/events", answer(s.change)},
+		{"GET /accounts/{address}/removals", answer(s.removals)},
 		{"POST /owners/close", answer(s.closeOwner)},
 		{"GET /billing/{month}", lines(s.bill)},
 		{"GET /billing/{month}/changes", lines(s.sinceIssued)},
