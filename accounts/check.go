@@ -26,10 +26,12 @@ func (db *DB) Check() (problems []string, accounts int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	info, err := db.current.file.Stat()
+	file, leave := db.hold()
+	info, err := file.file.Stat()
 	if err == nil {
-		tell(verifyPages(db.current.file, info.Size()))
+		tell(verifyPages(file.file, info.Size()))
 	}
+	leave()
 	release()
 	if err != nil || len(problems) > 0 { // nothing can be read through broken pages
 		return problems, 0, err

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,8 +41,13 @@ type DB struct {
 	options Options
 	prices  atomic.Pointer[Tariff]
 	removed atomic.Pointer[Removals] // nil: see Removals
-	current *dbFile
-	writer  chan struct{} // has room for the one change that is under way
+	writer  chan struct{}            // has room for the one change that is under way
+	closing atomic.Bool
+
+	importRows int // see loading.batch
+
+	mu      sync.Mutex
+	current *dbFile // under mu: see hold
 }
 
 // Open opens an existing database for reading and writing and checks that it
@@ -93,7 +99,10 @@ func open(file string, o Options, flag int) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{path: file, options: o, current: f, writer: make(chan struct{}, 1)}
+	if flag == os.O_RDWR {
+		f.removeCopy() // one that stays is in nobody's way: the next import writes over it
+	}
+	db := &DB{path: file, options: o, current: f, writer: make(chan struct{}, 1), importRows: importRows}
 	db.SetTariff(o.Tariff)
 	if err := db.view(checkSchema); err != nil {
 		db.Close()
@@ -146,12 +155,24 @@ func makeBuckets(tx *bolt.Tx) error {
 	return b.Put(keySchema, strconv.AppendUint(nil, schema, 10))
 }
 
-// Close gives the lock back.
-func (db *DB) Close() error { return db.current.close() }
+// Close gives the lock back. A change that is under way ends before: an import that takes long
+// is given up.
+func (db *DB) Close() error {
+	db.closing.Store(true)
+	db.writer <- struct{}{}
+	defer func() { <-db.writer }()
+	f, leave := db.hold()
+	leave() // bbolt waits for readers
+	return f.close()
+}
 
 // view runs f in a transaction that only reads. It must be short: a change that
 // lets the file grow waits for all of them, and new ones wait for the change.
-func (db *DB) view(f func(*bolt.Tx) error) error { return db.current.view(f) }
+func (db *DB) view(f func(*bolt.Tx) error) error {
+	file, leave := db.hold()
+	defer leave()
+	return file.view(f)
+}
 
 // update runs f as the one change under way; it is durable when update returns
 // nil, and as if it had not been otherwise.
@@ -161,7 +182,9 @@ func (db *DB) update(f func(*bolt.Tx) error) error {
 		return err
 	}
 	defer release()
-	return db.current.update(f)
+	file, leave := db.hold()
+	defer leave()
+	return file.update(f)
 }
 
 // acquire waits for the other changes to end.

@@ -22,10 +22,11 @@ type dbFile struct {
 	file *os.File // the one that bbolt has mapped; it holds the lock
 	path string
 
-	unwritable atomic.Bool  // a change ended in a panic: bbolt's lock for writers is lost
-	beginning  sync.Mutex   // held while a transaction begins
-	unreadable bool         // a beginning ended in a panic: bbolt's locks are lost; under beginning
-	whole      atomic.Int64 // bytes that the file must have
+	users      sync.WaitGroup // see DB.hold
+	unwritable atomic.Bool    // a change ended in a panic: bbolt's lock for writers is lost
+	beginning  sync.Mutex     // held while a transaction begins
+	unreadable bool           // a beginning ended in a panic: bbolt's locks are lost; under beginning
+	whole      atomic.Int64   // bytes that the file must have
 }
 
 // openBolt opens a file that is there, after a look at every page of it. timeout is how long it
@@ -228,12 +229,8 @@ func (b *dbFile) view(f func(*bolt.Tx) error) error {
 // update runs f as the one change under way: callers see to that. It is durable when update
 // returns nil, and as if it had not been otherwise.
 func (b *dbFile) update(f func(*bolt.Tx) error) error {
-	if b.unwritable.Load() {
-		return fmt.Errorf("%w: a change failed before: check it and start again", ErrDamaged)
-	}
-	// A change in a file that has lost its name would be gone after the next start.
-	if same, err := samePlace(b.path, b.file); err != nil || !same {
-		return errors.Join(err, fmt.Errorf("%s: %w: it was removed or replaced while it was open: start again", b.path, ErrDamaged))
+	if err := b.changeable(); err != nil {
+		return err
 	}
 	return guarded(func() error {
 		tx, err := b.begin(true)
@@ -251,4 +248,16 @@ func (b *dbFile) update(f func(*bolt.Tx) error) error {
 		b.unwritable.Store(false)
 		return err
 	})
+}
+
+// changeable tells what is in the way of a change.
+func (b *dbFile) changeable() error {
+	if b.unwritable.Load() {
+		return fmt.Errorf("%w: a change failed before: check it and start again", ErrDamaged)
+	}
+	// A change in a file that has lost its name would be gone after the next start.
+	if same, err := samePlace(b.path, b.file); err != nil || !same {
+		return errors.Join(err, fmt.Errorf("%s: %w: it was removed or replaced while it was open: start again", b.path, ErrDamaged))
+	}
+	return nil
 }

@@ -44,9 +44,14 @@ type Imported struct {
 // sequence numbers. Each error names its row; several are told at once.
 //
 // r is read to its end, and every row checked, before the database is touched: it
-// may be slow. Other changes wait from then on.
+// may be slow. Other changes wait from then on. What is more than bbolt should hold in memory
+// is entered in a copy of the database, for which the disk must have room. When the database is
+// closed meanwhile, such an import ends with ErrBusy.
 func (db *DB) Import(r io.Reader, o ImportOptions) (Imported, error) {
 	n, err := db.importAll(r, o)
+	if errors.Is(err, errUnsynced) {
+		return Imported{}, fmt.Errorf("import accounts: %w", err)
+	}
 	if err != nil {
 		return Imported{}, fmt.Errorf("import accounts: nothing was imported: %w", err)
 	}
@@ -75,16 +80,7 @@ func (db *DB) importAll(r io.Reader, o ImportOptions) (Imported, error) {
 	if err := l.check(rows); err != nil {
 		return Imported{}, err
 	}
-	err = db.update(func(tx *bolt.Tx) error {
-		if err := l.apply(tx); err != nil {
-			return err
-		}
-		if o.DryRun {
-			return errUnchanged // so that it is taken back
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errUnchanged) {
+	if err := l.apply(); err != nil && !errors.Is(err, errUnchanged) {
 		return Imported{}, err
 	}
 	return l.done, nil
@@ -119,6 +115,7 @@ type loading struct {
 	index   []noted
 	done    Imported
 	mailed  []mailed
+	wrong   rowFaults // those that cannot be entered
 }
 
 // checked is a file of checked rows.
@@ -230,30 +227,82 @@ func (l *loading) load(n noted) (flags byte, events []Event, err error) {
 	return b[0], events, nil
 }
 
-// apply enters what was checked.
-func (l *loading) apply(tx *bolt.Tx) error {
-	for _, bucket := range [][]byte{bucketAccounts, bucketEvents, bucketLedger} {
-		tx.Bucket(bucket).FillPercent = 0.9 // keys come in their order: what is left empty stays so
+// Bounds of what is entered in one transaction, which bbolt holds in memory.
+const (
+	importRows  = 10_000
+	importBytes = 16 << 20 // of events
+)
+
+// apply enters what was checked: in one change if that is not much, else in a copy of the
+// database that takes its place.
+func (l *loading) apply() error {
+	end := l.batch(0)
+	if end == len(l.index) {
+		return l.db.update(func(tx *bolt.Tx) error {
+			l.applyRows(tx, 0, end)
+			return l.finish(tx)
+		})
 	}
-	var wrong rowFaults
-	l.done, l.mailed = Imported{}, nil
-	for i, n := range l.index {
+	return l.db.rewrite(func(c *dbFile) error {
+		for from := 0; from < len(l.index); from, end = end, l.batch(end) {
+			if l.db.closing.Load() {
+				return errClosing
+			}
+			err := c.update(func(tx *bolt.Tx) error {
+				l.applyRows(tx, from, end)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return c.view(l.finish)
+	})
+}
+
+// batch gives the end of the rows that are entered together with the one at from.
+func (l *loading) batch(from int) (end int) {
+	bytes := 0
+	for end = from; end < len(l.index) && end-from < l.db.importRows && bytes < importBytes; end++ {
+		bytes += l.index[end].size
+	}
+	return end
+}
+
+// applyRows enters some rows, of which bbolt had better get the keys in their order. Of those
+// that cannot be entered, it goes on to tell as many as are told.
+func (l *loading) applyRows(tx *bolt.Tx, from, end int) {
+	for _, bucket := range [][]byte{bucketAccounts, bucketEvents, bucketLedger} {
+		tx.Bucket(bucket).FillPercent = 0.9 // what is left empty stays so
+	}
+	for i := from; i < end && len(l.wrong) < maxRowFaults; i++ {
 		if i%batch == 0 {
 			l.options.Progress.tell(i, len(l.index))
 		}
+		n := l.index[i]
 		var before place
 		if i > 0 && l.index[i-1].address == n.address {
 			before = l.index[i-1].place
 		}
-		if err := l.applyRow(tx, n, before); err != nil && wrong.add(n.place, err) {
-			break
+		if err := l.applyRow(tx, n, before); err != nil {
+			l.wrong.add(n.place, err)
 		}
 	}
-	if err := wrong.err(); err != nil {
+}
+
+// finish tells what was wrong. With errUnchanged all is well, and nothing to be kept.
+func (l *loading) finish(tx *bolt.Tx) error {
+	if err := l.wrong.err(); err != nil {
 		return err
 	}
 	l.options.Progress.tell(len(l.index), len(l.index))
-	return l.unshared(tx)
+	if err := l.unshared(tx); err != nil {
+		return err
+	}
+	if l.options.DryRun {
+		return errUnchanged
+	}
+	return nil
 }
 
 // applyRow brings the ledger of one account to what its row says. before is a row of

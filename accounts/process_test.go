@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -48,7 +49,10 @@ func child(mode, file string) error {
 		fmt.Println("open")
 		os.Stdin.Read(make([]byte, 1))
 		return db.Close()
-	case "import":
+	case "import", "large import":
+		if mode == "large import" {
+			db.importRows = 300
+		}
 		fmt.Println("open")
 		_, err := db.Import(os.Stdin, ImportOptions{By: "child"})
 		return err
@@ -156,19 +160,26 @@ func TestKilledWhileChanging(t *testing.T) {
 
 // TestKilledImport: nothing or all of it, and it can be done again.
 func TestKilledImport(t *testing.T) {
+	for _, mode := range []string{"import", "large import"} {
+		t.Run(mode, func(t *testing.T) { killedImport(t, mode) })
+	}
+}
+
+func killedImport(t *testing.T, mode string) {
 	file := sampleFile(t, t.TempDir())
 	var lines bytes.Buffer
 	const accounts = 3000
 	for i := range accounts {
 		fmt.Fprintf(&lines, `{"account":{"address":"i%d@example.jp"}}`+"\n", i)
 	}
-	for i := range 6 {
+	left := 0
+	for i := range 10 {
 		self, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.Command(self, file)
-		cmd.Env = append(os.Environ(), childMode+"=import")
+		cmd.Env = append(os.Environ(), childMode+"="+mode)
 		cmd.Stdin = bytes.NewReader(lines.Bytes())
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -180,6 +191,9 @@ func TestKilledImport(t *testing.T) {
 		bufio.NewScanner(out).Scan()
 		time.AfterFunc(time.Duration(i)*15*time.Millisecond, func() { cmd.Process.Kill() })
 		cmd.Wait()
+		if _, err := os.Stat(file + copySuffix); err == nil {
+			left++
+		}
 		db, err := Open(file, options(&clock{day(0)}))
 		if err != nil {
 			t.Fatal(err)
@@ -190,7 +204,11 @@ func TestKilledImport(t *testing.T) {
 		}
 		sound(t, db)
 		db.Close()
+		if _, err := os.Stat(file + copySuffix); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("kill %d: a copy is left: %v", i, err)
+		}
 	}
+	t.Logf("%d of 10 were killed while there was a copy", left)
 	db, err := Open(file, options(&clock{day(0)}))
 	if err != nil {
 		t.Fatal(err)
