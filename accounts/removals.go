@@ -71,7 +71,7 @@ type Removals struct {
 // OpenRemovals opens the history in path, or begins one. keep is for how long removals are kept;
 // with 0 nothing is, and what is there is removed. It never fails: a file that cannot be read is
 // put aside as path and ".damaged", where it replaces an older one; if none can be made, List
-// says so, and it is tried again.
+// says so, and it is tried again. The file is read in the background, in time proportional to its size.
 func OpenRemovals(path string, keep time.Duration, log *slog.Logger) *Removals {
 	r := &Removals{path: path, keep: keep, log: log, now: time.Now, most: maxRemovalsAddress, total: maxRemovals,
 		queue: make(chan Removal, removalQueue), quit: make(chan struct{}), done: make(chan struct{})}
@@ -89,8 +89,12 @@ func (r *Removals) start() {
 		}
 		return
 	}
-	r.renew()
-	go r.work()
+	r.mu.Lock() // List waits for the file
+	go func() {
+		r.open()
+		r.mu.Unlock()
+		r.work()
+	}()
 }
 
 // damaged is where a file that cannot be read is put aside.
@@ -360,13 +364,18 @@ func (r *Removals) expire() (more bool) {
 	return more
 }
 
-// renew opens the file again. One that cannot be read is put aside, and a new one begun.
+// renew opens the file again.
 func (r *Removals) renew() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.file != nil {
 		r.file.close() // it is damaged: what it says of that is no news
 	}
+	r.open()
+}
+
+// open opens the file. One that cannot be read is put aside, and a new one begun. The caller holds mu.
+func (r *Removals) open() {
 	r.tried = r.now()
 	if r.file, r.err = r.openOrBegin(); r.err != nil {
 		r.file, r.err = nil, fmt.Errorf("open history of removals %s: %w", r.path, r.err)
