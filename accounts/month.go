@@ -45,6 +45,9 @@ func (m Month) Compare(o Month) int {
 	return cmp.Or(cmp.Compare(m.Year, o.Year), cmp.Compare(m.Month, o.Month))
 }
 
+// Next is the month after it.
+func (m Month) Next() Month { return m.add(1) }
+
 func (m Month) add(months int) Month {
 	t := time.Date(m.Year, m.Month+time.Month(months), 1, 0, 0, 0, 0, time.UTC)
 	return Month{t.Year(), t.Month()}
