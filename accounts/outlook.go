@@ -11,9 +11,11 @@ import (
 // it was at one moment.
 type Outlook struct {
 	Account  Account
+	Month    Month // the one under way
 	Services []Standing
 	Changes  []Prospect // those that are possible now
 	Events   []Event    // oldest first
+	Owned    time.Time  // since when it is its present owner's: what was before is not for them; zero: ever since
 }
 
 // Prospect is what a change made now would bring about.
@@ -47,12 +49,13 @@ func (db *DB) Outlook(address string) (Outlook, error) {
 	if last := events[len(events)-1].At; last.After(now) {
 		now = last // the clock was put back: as enter has it
 	}
-	o := Outlook{Account: r.at(now), Events: events}
+	o := Outlook{Account: r.at(now), Month: MonthOf(now, t.zone()), Events: events}
 	if o.Services, err = t.standings(o.Account, events, now); err != nil {
 		return Outlook{}, err
 	}
 	o.Changes = t.prospects(o.Account, events, now)
-	return o, nil
+	o.Owned, err = ownedSince(events)
+	return o, err
 }
 
 // standings tells how an account stands with each service.

@@ -62,7 +62,7 @@ func TestOutlookIsWhatChangesBring(t *testing.T) {
 }
 
 func TestOutlookOfTheNextMonth(t *testing.T) {
-	db, _ := shop(t, "2014-11-15")
+	db, c := shop(t, "2014-11-15")
 	member(t, db, "a@example.jp", "1", "2014-01-01")
 	change(t, db, "a@example.jp", Subscribed, Inbound, "")
 	change(t, db, "a@example.jp", Paused, Inbound, "")
@@ -87,6 +87,15 @@ func TestOutlookOfTheNextMonth(t *testing.T) {
 	change(t, db, "a@example.jp", Cancelled, Inbound, "2014-12-20")
 	if got := fees(); !slices.Equal(got, []int64{-1, -1}) {
 		t.Errorf("to be cancelled next month: %v", got)
+	}
+	if o, err := db.Outlook("a@example.jp"); err != nil || !o.Owned.IsZero() {
+		t.Errorf("its first owner's since %s, %v", o.Owned, err)
+	}
+	if _, err := db.Set("a@example.jp", Settings{Owner: new("2")}, "root"); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := db.Outlook("a@example.jp"); err != nil || !o.Owned.Equal(c.now) {
+		t.Errorf("another owner's since %s, %v; want %s", o.Owned, err, c.now)
 	}
 	if _, err := db.Outlook("b@example.jp"); !errors.Is(err, ErrUnknown) {
 		t.Errorf("unknown: %v", err)
