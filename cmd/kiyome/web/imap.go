@@ -1,0 +1,185 @@
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+)
+
+// IMAP says which IMAP server knows the members' passwords, and how it is reached.
+type IMAP struct {
+	Address string        // host:port or unix:PATH
+	TLS     string        // "local": none, and so only to this machine; "none", "starttls" or "tls"
+	CA      string        // file of the certificates that sign the server's; "": those of the system
+	Name    string        // that its certificate must have; "": the host of the address
+	Timeout time.Duration // of all of it, connecting included
+}
+
+// errWrongPassword is the answer of an IMAP server to a log-in that it refuses. Every
+// other error means that we cannot tell.
+var errWrongPassword = errors.New("wrong address or password")
+
+// imapLimit bounds what is read from the server for one log-in.
+const imapLimit = 64 << 10 // bytes
+
+// imapProof proves passwords by logging in to an IMAP server.
+type imapProof struct {
+	network, address string
+	starttls         bool
+	tls              *tls.Config // nil for none
+	timeout          time.Duration
+}
+
+// NewIMAP makes what proves passwords. It reads the file of certificates, and does not connect.
+func NewIMAP(o IMAP) (Prover, error) {
+	p := &imapProof{network: "tcp", address: o.Address, starttls: o.TLS == "starttls", timeout: o.Timeout}
+	if path, isUnix := strings.CutPrefix(o.Address, "unix:"); isUnix {
+		p.network, p.address = "unix", path
+	}
+	if o.TLS == "none" || o.TLS == "local" {
+		if o.TLS == "local" && !IsLocal(o.Address) {
+			return nil, fmt.Errorf("%s is another machine: passwords would go there in the clear", o.Address)
+		}
+		return p, nil
+	}
+	c := &tls.Config{ServerName: o.Name, MinVersion: tls.VersionTLS12, NextProtos: []string{"imap"}}
+	if c.ServerName == "" && p.network == "tcp" {
+		c.ServerName, _, _ = net.SplitHostPort(o.Address)
+	}
+	if c.ServerName == "" {
+		return nil, errors.New("a unix socket has no name that a certificate could be checked against")
+	}
+	if o.CA != "" {
+		pem, err := os.ReadFile(o.CA)
+		if err != nil {
+			return nil, err
+		}
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate", o.CA)
+		}
+	}
+	p.tls = c
+	return p, nil
+}
+
+// IsLocal reports whether host:port or unix:PATH is on this machine.
+func IsLocal(address string) bool {
+	if strings.HasPrefix(address, "unix:") {
+		return true
+	}
+	host, _, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// Prove logs in and out. The error is errWrongPassword if the server says so.
+func (p *imapProof) Prove(ctx context.Context, address, password string) error {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	conn, err := p.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// The client has time limits of its own, which are long: closing ends all that it waits for.
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	client, err := p.client(conn)
+	if err != nil {
+		return whyNot(ctx, err)
+	}
+	defer client.Close()
+	err = client.Login(address, password).Wait()
+	var answer *imap.Error
+	switch {
+	case err == nil:
+		client.Logout().Wait() // we know what we wanted to know
+		return nil
+	case errors.As(err, &answer) && refusal(answer):
+		return errWrongPassword
+	}
+	return whyNot(ctx, err)
+}
+
+// dial connects. What is read is bounded: the client reads lines of any length.
+func (p *imapProof) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, p.network, p.address)
+	if err != nil {
+		return nil, err
+	}
+	bounded := &boundedConn{Conn: conn, left: imapLimit}
+	if p.tls == nil || p.starttls {
+		return bounded, nil
+	}
+	secure := tls.Client(bounded, p.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// client speaks IMAP on a connection: the greeting is awaited, and TLS begun where
+// that is asked for.
+func (p *imapProof) client(conn net.Conn) (*imapclient.Client, error) {
+	if p.starttls {
+		return imapclient.NewStartTLS(conn, &imapclient.Options{TLSConfig: p.tls})
+	}
+	client := imapclient.New(conn, nil)
+	if err := client.WaitGreeting(); err != nil {
+		client.Close()
+		return nil, err
+	}
+	if client.State() != imap.ConnStateNotAuthenticated {
+		client.Close()
+		return nil, errors.New("the IMAP server asks for no password (PREAUTH): it can prove none")
+	}
+	return client, nil
+}
+
+// refusal reports whether an answer means that the password is not right. A code tells
+// where it is something else (RFC 5530, section 3): NO [UNAVAILABLE] comes when the
+// server cannot tell itself, [PRIVACYREQUIRED] when it wants TLS.
+func refusal(e *imap.Error) bool {
+	if e.Type != imap.StatusResponseTypeNo {
+		return false
+	}
+	switch e.Code {
+	case "", imap.ResponseCodeAuthenticationFailed, imap.ResponseCodeAuthorizationFailed,
+		imap.ResponseCodeExpired, imap.ResponseCodeContactAdmin, imap.ResponseCodeNoPerm, "ALERT":
+		return true
+	}
+	return false
+}
+
+// whyNot says that time was up where that is what ended it.
+func whyNot(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("the IMAP server did not answer in time: %w", err)
+	}
+	return fmt.Errorf("the IMAP server: %w", err)
+}
+
+// boundedConn gives an error after so many bytes were read.
+type boundedConn struct {
+	net.Conn
+	left int // one goroutine reads at a time
+}
+
+func (c *boundedConn) Read(b []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errors.New("it says more than a log-in takes")
+	}
+	n, err := c.Conn.Read(b[:min(len(b), c.left)])
+	c.left -= n
+	return n, err
+}
