@@ -78,7 +78,7 @@ func (a *app) demo(ctx context.Context, dir string, once, keep bool) error {
 	}
 	var level slog.LevelVar
 	level.Set(slog.LevelWarn)
-	s, err := openServer(ctx, cfg, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &level})))
+	s, err := openServer(ctx, cfg, sockets{}, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &level})))
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}

@@ -13,17 +13,17 @@ import (
 	"kiyome/cmd/kiyome/config"
 )
 
-// sockets are where mail comes in, for both directions.
-type sockets struct{ inbound, outbound []net.Listener }
+// sockets are where mail comes in, for both directions, and members.
+type sockets struct{ inbound, outbound, page []net.Listener }
 
-// passedSockets gives the sockets that systemd passes under the names "inbound" and
-// "outbound". To be called before any child is started: it keeps them ours.
+// passedSockets gives the sockets that systemd passes under the names "inbound",
+// "outbound" and "page". To be called before any child is started: it keeps them ours.
 func passedSockets() (sockets, error) {
 	passed, err := activation.ListenersWithNames()
 	if err != nil {
 		return sockets{}, fmt.Errorf("sockets from systemd: %w", err)
 	}
-	return sockets{passed["inbound"], passed["outbound"]}, nil
+	return sockets{passed["inbound"], passed["outbound"], passed["page"]}, nil
 }
 
 // openSockets opens the sockets that the configuration names, where none were passed.
@@ -46,7 +46,26 @@ func openSockets(c *config.Config, s sockets) (sockets, error) {
 	if len(s.inbound)+len(s.outbound) == 0 {
 		return s, errors.New("inbound.listen and outbound.listen are empty, and systemd passes no socket: nothing to serve")
 	}
+	if s.page, err = openPage(c, s.page, mode); err != nil {
+		closeAll(s.inbound)
+		closeAll(s.outbound)
+		return s, fmt.Errorf("page.listen: %w", err)
+	}
 	return s, nil
+}
+
+// openPage opens the sockets of the page, where none were passed. Those that were may
+// be reached from elsewhere only if that is wanted, like those that the configuration names.
+func openPage(c *config.Config, passed []net.Listener, mode os.FileMode) ([]net.Listener, error) {
+	if len(passed) == 0 {
+		return listenAll(c.Page.Listen, mode)
+	}
+	for _, l := range passed {
+		if address := addressText(l.Addr()); !c.Page.Public && !config.IsLocal(address) {
+			return nil, fmt.Errorf("the socket %s that systemd passes can be reached by other machines, without TLS: give ListenStream= an address of 127.0.0.1, or say page.public = true", address)
+		}
+	}
+	return passed, nil
 }
 
 func listenAll(addresses []string, mode os.FileMode) ([]net.Listener, error) {

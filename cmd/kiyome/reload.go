@@ -176,6 +176,7 @@ func (s *server) Status(context.Context) (control.Status, error) {
 		Config:   s.config.File,
 		Listen:   s.listen.inbound,
 		Filter:   s.listen.outbound,
+		Page:     s.listen.page,
 		NextHop:  s.config.Outbound.NextHop,
 		Sandbox:  s.config.Scan.Sandbox != "off",
 		Rules:    s.Rules(),

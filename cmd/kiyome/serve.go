@@ -63,7 +63,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	s, err := openServer(ctx, c, log)
+	s, err := openServer(ctx, c, all, log)
 	if err != nil && ctx.Err() != nil {
 		return nil // told to end before it began
 	}

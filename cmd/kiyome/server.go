@@ -16,6 +16,7 @@ import (
 	"kiyome/accounts"
 	"kiyome/cmd/kiyome/config"
 	"kiyome/cmd/kiyome/control"
+	"kiyome/cmd/kiyome/web"
 	"kiyome/lmtp"
 	"kiyome/rules"
 	"kiyome/scan"
@@ -41,6 +42,7 @@ type server struct {
 	inbound  *lmtp.Server
 	outbound *lmtp.Server
 	control  *control.Server
+	page     *web.Server // nil: there is none
 
 	reloading sync.Mutex // one change of the rules at a time
 	passwords []string   // in service; guarded by reloading
@@ -53,7 +55,7 @@ type server struct {
 
 // openServer prepares everything that can fail before mail is taken. It never
 // makes an account database.
-func openServer(ctx context.Context, c *config.Config, log *slog.Logger) (_ *server, err error) {
+func openServer(ctx context.Context, c *config.Config, passed sockets, log *slog.Logger) (_ *server, err error) {
 	s := &server{config: c, log: log, started: time.Now()}
 	defer func() {
 		if err != nil {
@@ -79,6 +81,11 @@ func openServer(ctx context.Context, c *config.Config, log *slog.Logger) (_ *ser
 	}
 	if err := s.startLMTP(); err != nil {
 		return nil, err
+	}
+	if len(c.Page.Listen)+len(passed.page) > 0 {
+		if s.page, err = newPage(c, passed, s.db, log); err != nil {
+			return nil, err
+		}
 	}
 	s.control, err = control.Listen(control.Options{
 		Socket: c.State(socketName), Group: c.Control.Group, Spool: c.State(spoolName),
@@ -253,13 +260,13 @@ func existingMaildir(template, address string) (string, bool) {
 	return dir, err == nil && info.IsDir()
 }
 
-// addresses is where the server takes mail, for people.
-type addresses struct{ inbound, outbound []string }
+// addresses is where the server takes mail, and shows its page, for people.
+type addresses struct{ inbound, outbound, page []string }
 
 // serve takes mail from the sockets until ctx ends, then finishes what is under way.
 func (s *server) serve(ctx context.Context, all sockets) error {
-	s.listen = addresses{addressTexts(all.inbound), addressTexts(all.outbound)}
-	s.log.Info("serving", "version", versionText(), "listen", s.listen.inbound, "outbound", s.listen.outbound,
+	s.listen = addresses{addressTexts(all.inbound), addressTexts(all.outbound), addressTexts(all.page)}
+	s.log.Info("serving", "version", versionText(), "listen", s.listen.inbound, "outbound", s.listen.outbound, "page", s.listen.page,
 		"rules", s.rules.Version, "accounts", s.config.State(databaseName))
 	failed := make(chan error, len(all.inbound)+len(all.outbound)+1)
 	go func() { failed <- s.control.Serve() }()
@@ -268,6 +275,9 @@ func (s *server) serve(ctx context.Context, all sockets) error {
 	}
 	for _, l := range all.outbound {
 		go func() { failed <- s.outbound.Serve(l) }()
+	}
+	for _, l := range all.page {
+		go s.servePage(l)
 	}
 	var err error
 	select {
@@ -287,7 +297,8 @@ func (s *server) shutdown(ctx context.Context) error {
 	s.log.Info("stopping")
 	ended := make(chan error)
 	go func() { ended <- s.outbound.Shutdown(ctx) }()
-	err := errors.Join(s.inbound.Shutdown(ctx), <-ended)
+	go func() { ended <- s.shutdownPage(ctx) }()
+	err := errors.Join(s.inbound.Shutdown(ctx), <-ended, <-ended)
 	err = errors.Join(err, s.close(ctx))
 	if err == nil {
 		s.log.Info("stopped")

@@ -74,6 +74,9 @@ func (a *app) printStatus(s control.Status, zone *time.Location) error {
 	if len(s.Filter) > 0 {
 		row("filtering", "%s, next hop %s", strings.Join(s.Filter, ", "), s.NextHop)
 	}
+	if len(s.Page) > 0 {
+		row("page", "%s", strings.Join(s.Page, ", "))
+	}
 	row("rules", "%d, version %s, built %s", s.Rules.Rules, s.Rules.Version, timeText(s.Rules.Built, zone))
 	sandbox := "in the sandbox"
 	if !s.Sandbox {
@@ -251,6 +254,9 @@ func unusable(c *config.Config) []error {
 		errs = append(errs, err)
 	}
 	if _, err := newSRS(c); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := newProver(c); err != nil {
 		errs = append(errs, err)
 	}
 	return errs

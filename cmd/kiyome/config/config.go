@@ -25,6 +25,7 @@ type Config struct {
 	Scan      Scan
 	Report    Report
 	Removals  Removals
+	Page      Page
 	Billing   Billing
 	Control   Control
 	Log       Log
@@ -119,6 +120,18 @@ type Removals struct {
 	Days int // 0: none is kept
 }
 
+// Page is where members look after their services by themselves.
+type Page struct {
+	Listen      []string // empty: there is none
+	Public      bool     // it may listen where others than this machine reach it
+	IMAP        string   // who proves passwords: host:port or unix:PATH
+	IMAPTLS     string   // "local", "none", "starttls" or "tls"
+	IMAPTLSCA   string   // files; "" for none
+	IMAPTLSName string
+	IMAPTimeout time.Duration
+	Proxies     []string // whose X-Forwarded-For is believed: addresses and networks
+}
+
 // Billing is what the services cost.
 type Billing struct {
 	Currency  string // ISO 4217
@@ -197,8 +210,14 @@ func Default() *Config {
 		},
 		Report:   Report{Language: "ja"},
 		Removals: Removals{Days: 90},
-		Billing:  Billing{Currency: "JPY", Inbound: 150, Outbound: 150},
-		Log:      Log{Format: "text", Level: "info"},
+		Page: Page{
+			IMAP:        "127.0.0.1:143",
+			IMAPTLS:     "local",
+			IMAPTimeout: 10 * time.Second,
+			Proxies:     []string{"127.0.0.0/8", "::1"},
+		},
+		Billing: Billing{Currency: "JPY", Inbound: 150, Outbound: 150},
+		Log:     Log{Format: "text", Level: "info"},
 	}
 }
 

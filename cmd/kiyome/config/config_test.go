@@ -98,6 +98,12 @@ func TestPrintIsReadBackAsTheSame(t *testing.T) {
 			memory = 100000000
 			[removals]
 			days = 0
+			[page]
+			listen = ["0.0.0.0:8080", "unix:/run/kiyome/page"]
+			public = true
+			imap = "imap.example.jp:993"
+			imap_tls = "tls"
+			proxies = []
 			[billing]
 			currency = "EUR"
 			[[billing.price]]

@@ -90,6 +90,7 @@ func Parse(file string, text []byte) (*Config, error) {
 	p.prices()
 	p.campaigns()
 	p.outbound()
+	p.page()
 	if len(p.mistakes) > 0 {
 		slices.SortStableFunc(p.mistakes, func(a, b Mistake) int { return a.Line - b.Line })
 		return nil, p.mistakes
@@ -267,6 +268,29 @@ func (p *parser) outbound() {
 		if address != "" && slices.Contains(p.config.Inbound.Listen, address) {
 			p.report("outbound.listen", quote(address)+" is in inbound.listen too")
 		}
+	}
+}
+
+// page checks what the single keys cannot.
+func (p *parser) page() {
+	c := p.config.Page
+	for _, address := range c.Listen {
+		switch {
+		case address == "":
+		case slices.Contains(p.config.Inbound.Listen, address):
+			p.report("page.listen", quote(address)+" is in inbound.listen too")
+		case slices.Contains(p.config.Outbound.Listen, address):
+			p.report("page.listen", quote(address)+" is in outbound.listen too")
+		case !c.Public && !IsLocal(address):
+			p.report("page.listen", quote(address)+" can be reached by other machines, without TLS: listen on 127.0.0.1 or a unix socket behind a proxy, or say page.public = true")
+		}
+	}
+	onSocket := strings.HasPrefix(c.IMAP, "unix:")
+	switch {
+	case c.IMAPTLS == "local" && !IsLocal(c.IMAP):
+		p.report("page.imap_tls", quote(c.IMAP)+` is another machine, to which passwords would go in the clear: say "tls", "starttls" or, if that shall be, "none"`)
+	case onSocket && c.IMAPTLSName == "" && (c.IMAPTLS == "tls" || c.IMAPTLS == "starttls"):
+		p.report("page.imap_tls", "a certificate cannot be checked against a unix socket: it needs page.imap_tls_name")
 	}
 }
 

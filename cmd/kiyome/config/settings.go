@@ -69,6 +69,15 @@ func (c *Config) settings() []setting {
 
 		{"removals.days", number(&c.Removals.Days, 0, 3650), `For how many days it is kept what was removed from whose mail, for members to see. 0 keeps nothing, and removes what is there.`},
 
+		{"page.listen", distinct(texts(&c.Page.Listen, listenAddress)), `Where the page is served on which members look after their services, by HTTP, for a proxy that does TLS: host:port or unix:PATH; empty for no page. Sockets that systemd passes under the name "page" are served instead. inbound.socket_mode holds here too.`},
+		{"page.public", yesno(&c.Page.Public), `It may listen where other machines reach it. Passwords then cross the network between the proxy and kiyome in the clear.`},
+		{"page.imap", text(&c.Page.IMAP, listenAddress), `The IMAP server that knows the passwords of mailboxes: host:port or unix:PATH.`},
+		{"page.imap_tls", choice(&c.Page.IMAPTLS, "local", "none", "starttls", "tls"), `TLS to it: "local" uses none, and so only a server on this machine; "none" none to any; "starttls" and "tls" check its certificate.`},
+		{"page.imap_tls_ca", text(&c.Page.IMAPTLSCA, absoluteOrNone), `File (PEM) of the authorities that may have signed its certificate. "" means those of the system.`},
+		{"page.imap_tls_name", text(&c.Page.IMAPTLSName, hostname), `The name in its certificate. "" means the host of page.imap.`},
+		{"page.imap_timeout", span(&c.Page.IMAPTimeout, "1s", "30s"), `How long proving a password may take. Dovecot answers a wrong one after some seconds.`},
+		{"page.proxies", distinct(texts(&c.Page.Proxies, network)), `Whose X-Forwarded-For is believed, so that log-ins are limited by who makes them: addresses and networks. Whoever connects to a unix socket is one.`},
+
 		{"billing.currency", text(&c.Billing.Currency, currency), `The currency of all fees, by its ISO 4217 code.`},
 		{"billing.inbound", number(&c.Billing.Inbound, 0, maxFee), `What inbound costs a month, before tax, in the smallest unit of the currency (yen, cents). [[billing.price]] changes it from a month on.`},
 		{"billing.outbound", number(&c.Billing.Outbound, 0, maxFee), `The same of outbound.`},

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/mail"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -434,4 +435,35 @@ func listenAddress(s string) error {
 		return fmt.Errorf("%s is neither host:port nor unix:PATH", quote(s))
 	}
 	return nil
+}
+
+// IsLocal reports whether host:port or unix:PATH can be reached from this machine only.
+func IsLocal(address string) bool {
+	if strings.HasPrefix(address, "unix:") {
+		return true
+	}
+	host, _, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// network accepts an address, or a network in the form ADDRESS/BITS.
+func network(s string) error {
+	if _, err := ParseNetwork(s); err != nil {
+		return fmt.Errorf(`%s is neither an address nor a network like "192.0.2.0/24"`, quote(s))
+	}
+	return nil
+}
+
+// ParseNetwork reads an address, or a network. An address is a network of its own.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		p, err := netip.ParsePrefix(s)
+		return p.Masked(), err
+	}
+	ip, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return ip.Unmap().WithZone("").Prefix(ip.Unmap().BitLen())
 }

@@ -76,6 +76,7 @@ type Status struct {
 	Config   string         `json:"config,omitempty"`          // file; "" for the built-in defaults
 	Listen   []string       `json:"listen"`                    // for incoming mail
 	Filter   []string       `json:"listen_outbound,omitempty"` // for outgoing mail
+	Page     []string       `json:"listen_page,omitempty"`     // for members
 	NextHop  string         `json:"next_hop,omitempty"`
 	Sandbox  bool           `json:"sandbox"`
 	Rules    rules.Compiled `json:"rules"`

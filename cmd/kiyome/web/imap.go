@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -19,7 +18,7 @@ import (
 // IMAP says which IMAP server knows the members' passwords, and how it is reached.
 type IMAP struct {
 	Address string        // host:port or unix:PATH
-	TLS     string        // "local": none, and so only to this machine; "none", "starttls" or "tls"
+	TLS     string        // "starttls" or "tls"; any other is none
 	CA      string        // file of the certificates that sign the server's; "": those of the system
 	Name    string        // that its certificate must have; "": the host of the address
 	Timeout time.Duration // of all of it, connecting included
@@ -46,10 +45,7 @@ func NewIMAP(o IMAP) (Prover, error) {
 	if path, isUnix := strings.CutPrefix(o.Address, "unix:"); isUnix {
 		p.network, p.address = "unix", path
 	}
-	if o.TLS == "none" || o.TLS == "local" {
-		if o.TLS == "local" && !IsLocal(o.Address) {
-			return nil, fmt.Errorf("%s is another machine: passwords would go there in the clear", o.Address)
-		}
+	if o.TLS != "starttls" && o.TLS != "tls" {
 		return p, nil
 	}
 	c := &tls.Config{ServerName: o.Name, MinVersion: tls.VersionTLS12, NextProtos: []string{"imap"}}
@@ -70,16 +66,6 @@ func NewIMAP(o IMAP) (Prover, error) {
 	}
 	p.tls = c
 	return p, nil
-}
-
-// IsLocal reports whether host:port or unix:PATH is on this machine.
-func IsLocal(address string) bool {
-	if strings.HasPrefix(address, "unix:") {
-		return true
-	}
-	host, _, _ := net.SplitHostPort(address)
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // Prove logs in and out. The error is errWrongPassword if the server says so.
