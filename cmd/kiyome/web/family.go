@@ -97,6 +97,7 @@ type relative struct {
 	Path              string
 	Inbound, Outbound accounts.State
 	Fee               int64
+	Charged           bool // it may be so and free
 }
 
 // familyView looks at each mailbox of the member's owner. It has no line where there are no others.
@@ -127,24 +128,25 @@ func (s *Server) familyView(me member) *familyView {
 			return v
 		}
 		v.Outbound = v.Outbound || m.Account.Outbound.Subscribed
+		fee, charged := v.add(m)
 		v.Mailboxes = append(v.Mailboxes, relative{Address: address, Path: mailboxPath(address),
-			Inbound: m.Account.Inbound, Outbound: m.Account.Outbound, Fee: v.add(m)})
+			Inbound: m.Account.Inbound, Outbound: m.Account.Outbound, Fee: fee, Charged: charged})
 	}
 	return v
 }
 
 // add adds what a mailbox costs this month, and gives that.
-func (v *familyView) add(m member) (fee int64) {
+func (v *familyView) add(m member) (fee int64, charged bool) {
 	for _, standing := range m.Services {
 		if c := standing.Charge; c != nil {
-			fee += c.Fee
+			fee, charged = fee+c.Fee, true
 			v.Currency = c.Currency
 		} else if o := standing.Offer; o != nil && v.Currency == "" {
 			v.Currency = o.Currency
 		}
 	}
 	v.Total += fee
-	return fee
+	return fee, charged
 }
 
 // Complete reports whether the total is that of all mailboxes.

@@ -43,6 +43,7 @@ func functions(language string, zone *time.Location) template.FuncMap {
 		"join":    func(parts ...any) string { return fmt.Sprint(parts...) },
 		"service": func(s accounts.Service) string { return say(language, string(s)) },
 		"fee":     func(fee int64, currency string) string { return feeText(language, fee, currency) },
+		"amount":  func(fee int64, currency string) string { return taxedText(language, fee, currency) },
 		"month":   func(m accounts.Month) string { return monthText(language, m) },
 		"time":    func(t time.Time) string { return timeText(language, zone, t) },
 		"stamp":   func(t time.Time) string { return t.In(zone).Format("2006/01/02 15:04:05") }, // as in reports
@@ -63,7 +64,8 @@ type view struct {
 	Page     string
 	Provider string
 	Me       string // address; "" for nobody
-	Result   string // of a change that was made
+	Result   string // of a change that was asked for
+	Done     bool   // it was made
 	Body     any
 }
 
@@ -77,7 +79,9 @@ func (x *exchange) show(status int, page, title string, body any) error {
 	}
 	if x.me != nil {
 		v.Me = x.me.Account.Address
-		v.Result = resultOf(x.language, x.s.sessions.PopString(x.Context(), keyResult))
+		result := x.s.sessions.PopString(x.Context(), keyResult)
+		kind, _, _ := strings.Cut(result, " ")
+		v.Result, v.Done = resultOf(x.language, result), kind != "already" && kind != "busy"
 	}
 	var b bytes.Buffer
 	if err := x.s.pages[x.language][page].Execute(&b, v); err != nil {
@@ -115,6 +119,11 @@ func feeText(language string, fee int64, code string) string {
 	if fee == 0 {
 		return say(language, "free")
 	}
+	return taxedText(language, fee, code)
+}
+
+// taxedText is feeText of what may be nothing.
+func taxedText(language string, fee int64, code string) string {
 	amount := amountText(language, fee, code)
 	if language == "ja" {
 		return amount + "（" + say(language, "beforetax") + "）"
