@@ -57,7 +57,7 @@ install: build ## the program and shell completions, below PREFIX
 define ensure
 @have() { \
 	case $$1 in \
-	gcc|pkg-config|strace|python3) command -v $$1 ;; \
+	gcc|pkg-config|strace|python3|chromium) command -v $$1 ;; \
 	libc6-dev) echo '#include <stdint.h>' | gcc -E - ;; \
 	libyara-dev) pkg-config --exists yara ;; \
 	postfix) test -x /usr/sbin/postfix ;; \
@@ -66,6 +66,7 @@ define ensure
 	dovecot-imapd) test -x /usr/lib/dovecot/imap ;; \
 	dovecot-pop3d) test -x /usr/lib/dovecot/pop3 ;; \
 	dovecot-lmtpd) test -x /usr/lib/dovecot/lmtp ;; \
+	fonts-noto-cjk) test -e /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc ;; \
 	libmime-tools-perl) perl -MMIME::Parser -e 1 ;; \
 	*) false ;; \
 	esac >/dev/null 2>&1; }; \
@@ -87,7 +88,7 @@ deps-build:
 	$(call ensure,required,gcc libc6-dev pkg-config libyara-dev)
 
 deps: deps-build ## install what building and testing need, or say what is missing
-	$(call ensure,tests that need them are skipped,postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd opendkim strace python3 libmime-tools-perl)
+	$(call ensure,tests that need them are skipped,postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd opendkim strace python3 libmime-tools-perl chromium fonts-noto-cjk)
 
 clean: ## remove what was built
 	rm -rf build

@@ -166,8 +166,9 @@ type house struct {
 	Submission int
 	IMAP       int
 	POP3       int
-	Outside    int // where Postfix sends what is for others
-	Milter     int // of the service for filtered mail; 0 for none
+	Outside    int    // where Postfix sends what is for others
+	Milter     int    // of the service for filtered mail; 0 for none
+	Passwords  string // file of Dovecot's passwords; "" for any password
 	outside    *sink
 }
 

@@ -33,6 +33,8 @@ type site struct {
 	NextHop  string // its address
 	Infected string // outbound.infected
 	SRS      string // outbound.srs.domain; "" for none
+	Page     int    // port of the page for members; 0 for none
+	PageIMAP int    // port of the server that proves their passwords
 	kiyome   string // the program
 	uid      uint32
 	gid      uint32
