@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"net/http"
@@ -90,6 +92,9 @@ func TestMembersPage(t *testing.T) {
 
 	exec.Command("doveadm", "-c", filepath.Join(h.Dir, "dovecot/dovecot.conf"), "stop").Run()
 	b.logIn("hanako@example.jp", "hanako").has("Passwords cannot be checked right now.")
+	if !strings.Contains(h.log.String(), "client="+farAway) || !strings.Contains(h.read("dovecot/dovecot.log"), "rip="+farAway) {
+		t.Errorf("where log-ins came from is not in the logs:\n%s", h.read("dovecot/dovecot.log"))
+	}
 	for _, password := range []string{"hanako\x00", `pass "taro"`, "password="} {
 		if strings.Contains(h.log.String(), password) {
 			t.Errorf("%q is in the log", password)
@@ -107,15 +112,34 @@ func newPageHouse(t *testing.T) *house {
 		t.Skip("needs chromium: make deps installs it")
 	}
 	h := newHouse(t)
-	h.Page, h.PageIMAP = freePort(t), h.IMAP
+	h.Page, h.PageIMAP = freePort(t), freePort(t)
 	h.Passwords = filepath.Join(h.Dir, "dovecot/passwords")
 	text := "taro@example.jp:{PLAIN}pass \"taro\" パス\nhanako@example.jp:{PLAIN}hanako\n"
 	if err := os.WriteFile(h.Passwords, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	h.Certificate = filepath.Join(h.Dir, "dovecot/certificate.pem")
+	writeCertificate(t, h.Certificate)
 	h.write("dovecot.conf", "dovecot/dovecot.conf", h)
 	h.write("kiyome.toml", "kiyome.toml", h.site)
 	return h
+}
+
+// writeCertificate writes a certificate of example.com, and its key.
+func writeCertificate(t *testing.T, file string) {
+	t.Helper()
+	some := httptest.NewTLSServer(nil)
+	defer some.Close()
+	pair := some.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})
+	text = append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // deliver hands a message over by LMTP.
@@ -128,6 +152,9 @@ func (h *house) deliver(t *testing.T, message, to string) {
 		}
 	}
 }
+
+// farAway is where the browser is, as the proxy tells.
+const farAway = "192.0.2.7"
 
 // browser is a Chromium before a proxy that does TLS. It fails the test for what the
 // browser finds wrong with a page.
@@ -149,7 +176,7 @@ func (h *house) browse(t *testing.T) *browser {
 	proxy := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(page)
 		r.Out.Host = r.In.Host
-		r.SetXForwarded()
+		r.Out.Header.Set("X-Forwarded-For", farAway)
 	}})
 	t.Cleanup(proxy.Close)
 	b := &browser{t: t, url: proxy.URL}

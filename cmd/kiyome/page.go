@@ -16,7 +16,7 @@ import (
 // bad one is found before somebody logs in.
 func newProver(c *config.Config) (web.Prover, error) {
 	p := c.Page
-	prover, err := web.NewIMAP(web.IMAP{Address: p.IMAP, TLS: p.IMAPTLS, CA: p.IMAPTLSCA, Name: p.IMAPTLSName, Timeout: p.IMAPTimeout})
+	prover, err := web.NewIMAP(web.IMAP{Address: p.IMAP, TLS: p.IMAPTLS, CA: p.IMAPTLSCA, Name: p.IMAPTLSName, Proxy: p.IMAPProxy, Timeout: p.IMAPTimeout})
 	if err != nil {
 		return nil, fmt.Errorf("page.imap: %w", err)
 	}

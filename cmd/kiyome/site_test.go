@@ -35,12 +35,14 @@ type site struct {
 	SRS      string // outbound.srs.domain; "" for none
 	Page     int    // port of the page for members; 0 for none
 	PageIMAP int    // port of the server that proves their passwords
-	kiyome   string // the program
-	uid      uint32
-	gid      uint32
-	serve    *exec.Cmd // the running server
-	ended    chan error
-	log      syncLog
+
+	Certificate string // file of that server's certificate and key; "" for none
+	kiyome      string // the program
+	uid         uint32
+	gid         uint32
+	serve       *exec.Cmd // the running server
+	ended       chan error
+	log         syncLog
 }
 
 func newSite(t *testing.T) *site {

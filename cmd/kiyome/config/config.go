@@ -128,6 +128,7 @@ type Page struct {
 	IMAPTLS     string   // "local", "none", "starttls" or "tls"
 	IMAPTLSCA   string   // files; "" for none
 	IMAPTLSName string
+	IMAPProxy   bool
 	IMAPTimeout time.Duration
 	Proxies     []string // whose X-Forwarded-For is believed: addresses and networks
 }
@@ -213,7 +214,7 @@ func Default() *Config {
 		Page: Page{
 			IMAP:        "127.0.0.1:143",
 			IMAPTLS:     "local",
-			IMAPTimeout: 10 * time.Second,
+			IMAPTimeout: 20 * time.Second,
 			Proxies:     []string{"127.0.0.0/8", "::1"},
 		},
 		Billing: Billing{Currency: "JPY", Inbound: 150, Outbound: 150},

@@ -75,7 +75,8 @@ func (c *Config) settings() []setting {
 		{"page.imap_tls", choice(&c.Page.IMAPTLS, "local", "none", "starttls", "tls"), `TLS to it: "local" uses none, and so only a server on this machine; "none" none to any; "starttls" and "tls" check its certificate.`},
 		{"page.imap_tls_ca", text(&c.Page.IMAPTLSCA, absoluteOrNone), `File (PEM) of the authorities that may have signed its certificate. "" means those of the system.`},
 		{"page.imap_tls_name", text(&c.Page.IMAPTLSName, hostname), `The name in its certificate. "" means the host of page.imap.`},
-		{"page.imap_timeout", span(&c.Page.IMAPTimeout, "1s", "30s"), `How long proving a password may take. Dovecot answers a wrong one after some seconds.`},
+		{"page.imap_proxy", yesno(&c.Page.IMAPProxy), `It is told who logs in, by the PROXY protocol (Dovecot: haproxy = yes). Without, it takes all members for one client, and slows down all of them after wrong passwords.`},
+		{"page.imap_timeout", span(&c.Page.IMAPTimeout, "1s", "30s"), `How long proving a password may take. Dovecot takes some seconds to answer a wrong one.`},
 		{"page.proxies", distinct(texts(&c.Page.Proxies, network)), `Whose X-Forwarded-For is believed, so that log-ins are limited by who makes them: addresses and networks. Whoever connects to a unix socket is one.`},
 
 		{"billing.currency", text(&c.Billing.Currency, currency), `The currency of all fees, by its ISO 4217 code.`},

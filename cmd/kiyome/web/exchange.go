@@ -15,6 +15,7 @@ var (
 	errMissing = errors.New("no such page")             // also what is another's
 	errCross   = errors.New("posted from another site") // http.CrossOriginProtection
 	errRequest = errors.New("not a form of ours")
+	errMany    = errors.New("too many pages")
 	errEnded   = errors.New("no session")
 )
 
@@ -27,6 +28,7 @@ var failures = []struct {
 	{errMissing, http.StatusNotFound, "error.missing"},
 	{errCross, http.StatusForbidden, "error.cross"},
 	{errRequest, http.StatusBadRequest, "error.request"},
+	{errMany, http.StatusTooManyRequests, "error.many"},
 }
 
 // exchange is one request and its answer.
@@ -191,8 +193,11 @@ func (s *Server) members(handle func(*exchange) error) func(*exchange) error {
 func (s *Server) who(x *exchange) (*member, error) {
 	ctx := x.Context()
 	address := s.sessions.GetString(ctx, keyAddress)
-	if address == "" {
+	switch {
+	case address == "":
 		return nil, errEnded
+	case !s.byMember.allow(address, s.now()):
+		return nil, errMany
 	}
 	o, err := s.Accounts.Outlook(address)
 	if err != nil && !errors.Is(err, accounts.ErrUnknown) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -151,7 +152,7 @@ func TestProve(t *testing.T) {
 			{"plain@example.jp", "x", errOther},
 			{"bad@example.jp", "x", errOther},
 		} {
-			err := p.Prove(context.Background(), tt.address, tt.password)
+			err := p.Prove(context.Background(), netip.MustParseAddr("192.0.2.1"), tt.address, tt.password)
 			switch {
 			case tt.want == nil && err == nil, tt.want == errWrongPassword && errors.Is(err, errWrongPassword):
 			case tt.want == errOther && err != nil && !errors.Is(err, errWrongPassword):
@@ -210,7 +211,7 @@ func TestServersThatAreNotRight(t *testing.T) {
 			p := prover(t, IMAP{Address: imapServer(t, "tcp", tt.serve), TLS: "local", Timeout: 300 * time.Millisecond})
 			for _, password := range []string{"secret", "パスワード"} { // as a string, and as a literal
 				begun := time.Now()
-				err := p.Prove(context.Background(), "taro@example.jp", password)
+				err := p.Prove(context.Background(), netip.MustParseAddr("192.0.2.1"), "taro@example.jp", password)
 				if err == nil || errors.Is(err, errWrongPassword) {
 					t.Errorf("%v", err)
 				}
@@ -237,7 +238,7 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 	l.Close()
 	for _, address := range []string{l.Addr().String(), "unix:/nowhere/imap.sock"} {
-		err := prover(t, IMAP{Address: address, TLS: "local"}).Prove(context.Background(), "taro@example.jp", "x")
+		err := prover(t, IMAP{Address: address, TLS: "local"}).Prove(context.Background(), netip.MustParseAddr("192.0.2.1"), "taro@example.jp", "x")
 		if err == nil || errors.Is(err, errWrongPassword) {
 			t.Errorf("%s: %v", address, err)
 		}
@@ -287,7 +288,7 @@ func TestProveWithTLS(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.o.Address = imapServer(t, "tcp", tt.serve)
-			err := prover(t, tt.o).Prove(context.Background(), "taro@example.jp", "secret")
+			err := prover(t, tt.o).Prove(context.Background(), netip.MustParseAddr("192.0.2.1"), "taro@example.jp", "secret")
 			if (err == nil) != tt.ok || errors.Is(err, errWrongPassword) {
 				t.Errorf("%v", err)
 			}
@@ -316,6 +317,33 @@ func TestNewIMAPRefuses(t *testing.T) {
 		_, err := NewIMAP(tt.o)
 		if tt.says == "" && err != nil || tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
 			t.Errorf("%+v: %v", tt.o, err)
+		}
+	}
+}
+
+func TestTheServerIsToldWhoLogsIn(t *testing.T) {
+	for _, tt := range []struct{ client, want string }{
+		{"192.0.2.1", "PROXY TCP4 192.0.2.1 127.0.0.1 1 143"},
+		{"2001:db8::1", "PROXY TCP6 2001:db8::1 ::1 1 143"},
+		{"", "PROXY UNKNOWN"},
+	} {
+		told := make(chan string, 1)
+		address := imapServer(t, "unix", func(c net.Conn) {
+			line := make([]byte, 0, 100)
+			for b := make([]byte, 1); !strings.HasSuffix(string(line), "\r\n"); line = append(line, b...) {
+				if _, err := c.Read(b); err != nil {
+					return
+				}
+			}
+			told <- strings.TrimSpace(string(line))
+			speaks("* OK ready", nil, func(string, string) string { return "OK in" })(c)
+		})
+		client, _ := netip.ParseAddr(tt.client)
+		if err := prover(t, IMAP{Address: address, Proxy: true}).Prove(context.Background(), client, "taro@example.jp", "x"); err != nil {
+			t.Error(err)
+		}
+		if got := <-told; got != tt.want {
+			t.Errorf("told %q, want %q", got, tt.want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -18,8 +19,8 @@ const (
 	limitPlaces  = 1 << 16
 	addressBurst = 10 // log-ins with one address
 	addressEvery = 30 * time.Second
-	clientBurst  = 30 // log-ins from one client
-	clientEvery  = 10 * time.Second
+	clientBurst  = 60 // log-ins from one client, behind which there may be many (RFC 6888)
+	clientEvery  = 3 * time.Second
 
 	// failTime is how long a log-in that is refused takes at least, so that the time tells
 	// nothing of why.
@@ -64,15 +65,16 @@ func (s *Server) logIn(x *exchange) error {
 	if len(address) > addressMax || len(password) > passwordMax {
 		return errRequest
 	}
+	name := "" // what is no address may be a password in the wrong field: it is not logged
 	refuse := func(status int, why, text string) error {
-		s.Log.Warn("page", "what", "log-in refused", "why", why, "address", clip(address), "client", s.client(x.Request))
+		s.Log.Warn("page", "what", "log-in refused", "why", why, "address", name, "client", s.client(x.Request))
 		return x.showLogIn(status, loginView{Address: clip(address), Failed: text})
 	}
 	if !s.byClient.allow(household(s.client(x.Request)), begun) {
 		x.w.Header().Set("Retry-After", "60")
 		return refuse(http.StatusTooManyRequests, "too many from this client", "login.many")
 	}
-	name, err := s.nameOf(address)
+	name, err = s.nameOf(address)
 	switch {
 	case errors.Is(err, accounts.ErrMalformed) || strings.ContainsAny(password, "\r\n\x00") || password == "":
 		s.wait(x.Context(), begun)
@@ -83,13 +85,13 @@ func (s *Server) logIn(x *exchange) error {
 		x.w.Header().Set("Retry-After", "60")
 		return refuse(http.StatusTooManyRequests, "too many for this address", "login.many")
 	}
-	who, err := s.prove(x.Context(), name, password)
+	who, err := s.prove(x.Context(), s.client(x.Request), name, password)
 	switch {
 	case errors.Is(err, errWrongPassword):
 		s.wait(x.Context(), begun)
 		return refuse(http.StatusUnauthorized, "wrong password, or no account", "login.wrong")
 	case err != nil:
-		s.Log.Error("page", "what", "passwords cannot be proved", "address", clip(address), "client", s.client(x.Request), "err", err)
+		s.Log.Error("page", "what", "passwords cannot be proved", "address", name, "client", s.client(x.Request), "err", err)
 		return x.showLogIn(http.StatusServiceUnavailable, loginView{Address: clip(address), Failed: "login.down"})
 	}
 	if err := s.begin(x.Context(), who); err != nil {
@@ -100,7 +102,7 @@ func (s *Server) logIn(x *exchange) error {
 	return nil
 }
 
-// clip keeps an address that is no address from filling the log, or the page.
+// clip keeps an address that is no address from filling the page.
 func clip(s string) string {
 	s = strings.ToValidUTF8(s, "?")
 	if runes := []rune(s); len(runes) > 260 {
@@ -132,7 +134,7 @@ func (s *Server) nameOf(address string) (string, error) {
 
 // prove asks for the password, whether there is an account or not, and then for the
 // account. The error is errWrongPassword if one of them is not right.
-func (s *Server) prove(ctx context.Context, address, password string) (member, error) {
+func (s *Server) prove(ctx context.Context, client netip.Addr, address, password string) (member, error) {
 	select {
 	case s.proofs <- struct{}{}:
 		defer func() { <-s.proofs }()
@@ -141,7 +143,7 @@ func (s *Server) prove(ctx context.Context, address, password string) (member, e
 	case <-ctx.Done():
 		return member{}, ctx.Err()
 	}
-	if err := s.Prover.Prove(ctx, address, password); err != nil {
+	if err := s.Prover.Prove(ctx, client, address, password); err != nil {
 		return member{}, err
 	}
 	o, err := s.Accounts.Outlook(address)

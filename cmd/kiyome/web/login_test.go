@@ -146,7 +146,7 @@ func TestLogInsAreLimited(t *testing.T) {
 		got = mallory.logIn(fmt.Sprintf("a%d@example.jp", i), "x")
 	}
 	got.has(t, http.StatusTooManyRequests)
-	h.says("too many from this client", "client=2001:db8::1f")
+	h.says("too many from this client", "client=2001:db8::3d")
 	other := h.browser()
 	other.ip = "2001:db8:0:1::1"
 	other.logIn("b@example.jp", "x").has(t, http.StatusUnauthorized)
@@ -272,4 +272,47 @@ func TestSessionsAreBounded(t *testing.T) {
 	if _, found, _ := store.Find("9"); found {
 		t.Error("one that has ended is found")
 	}
+}
+
+func TestPagesAreLimited(t *testing.T) {
+	h := newHouse(t)
+	b := h.member(h.account(accounts.NewAccount{Address: "taro@example.jp"}))
+	other := h.member(h.account(accounts.NewAccount{Address: "hanako@example.jp"}))
+	for range memberBurst {
+		if got := b.get("/settings"); got.status == http.StatusTooManyRequests {
+			got.has(t, got.status, "Please wait a moment.")
+			other.get("/settings").has(t, 200)
+			h.sessions.add(memberEvery)
+			b.get("/settings").has(t, 200)
+			return
+		}
+	}
+	t.Error("there is no limit")
+}
+
+// TestWhatIsNoAddressIsNotLogged: it may be a password.
+func TestWhatIsNoAddressIsNotLogged(t *testing.T) {
+	h := newHouse(t)
+	h.browser().logIn("hunter2", "taro@example.jp").has(t, http.StatusUnauthorized)
+	if strings.Contains(h.log.String(), "hunter2") {
+		t.Errorf("%s", h.log.String())
+	}
+	h.says("malformed", "client=192.0.2.1")
+}
+
+// TestNothingIsLeftOfTheLastMember: of who logged in before in the same browser.
+func TestNothingIsLeftOfTheLastMember(t *testing.T) {
+	h := newHouse(t)
+	taro := h.account(accounts.NewAccount{Address: "taro@example.jp"})
+	hanako := h.account(accounts.NewAccount{Address: "hanako@example.jp"})
+	b := h.member(taro)
+	at := path(taro, accounts.Inbound, "subscribe")
+	mark := b.get(at).mark()
+	follow := b.client.CheckRedirect
+	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	b.post(at, "mark", mark) // the result is not looked at
+	b.client.CheckRedirect = follow
+	got := b.logIn(hanako, "secret "+hanako)
+	got.has(t, 200, hanako)
+	got.lacks(t, "You have subscribed", taro)
 }

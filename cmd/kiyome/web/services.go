@@ -300,12 +300,16 @@ func (s *Server) change(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	s.changing.Lock()
-	defer s.changing.Unlock()
+	alone := s.alone()
+	if alone {
+		defer func() { <-s.changing }()
+	}
 	p, possible, err := s.proposed(x)
 	switch {
 	case err != nil:
 		return err
+	case !alone:
+		return s.tell(x, p, "busy")
 	case !possible:
 		return s.tell(x, p, "already")
 	case form.Get("mark") != p.mark():
@@ -326,6 +330,16 @@ func (s *Server) change(x *exchange) error {
 	}
 	s.Log.Info("page", facts...)
 	return s.tell(x, p, string(p.Kind))
+}
+
+// alone waits until nobody else changes something, and reports whether that came.
+func (s *Server) alone() bool {
+	select {
+	case s.changing <- struct{}{}:
+		return true
+	case <-time.After(changeWait):
+		return false
+	}
 }
 
 // by is who a change is entered for in the ledger.

@@ -181,6 +181,28 @@ func TestManyPostsAtOnceAreOneChange(t *testing.T) {
 	}
 }
 
+func TestOthersChangeForLong(t *testing.T) {
+	h := newHouse(t)
+	taro := h.account(accounts.NewAccount{Address: "taro@example.jp"})
+	b := h.member(taro)
+	at := path(taro, accounts.Inbound, "subscribe")
+	form := b.get(at)
+	h.web.changing <- struct{}{}
+	b.post(at, "mark", form.mark()).has(t, 200, "there is much to do right now")
+	<-h.web.changing
+	h.web.Accounts = busy{h.db}
+	b.post(at, "mark", form.mark()).has(t, 200, "there is much to do right now")
+	h.web.Accounts = h.db
+	b.post(at, "mark", form.mark()).has(t, 200, "You have subscribed")
+}
+
+// busy is a database in which another change takes long.
+type busy struct{ *accounts.DB }
+
+func (busy) Change(string, accounts.Kind, accounts.Service, time.Time, string) (accounts.Account, error) {
+	return accounts.Account{}, accounts.ErrBusy
+}
+
 func TestACommandComesFirst(t *testing.T) {
 	h := newHouse(t)
 	taro := h.account(accounts.NewAccount{Address: "taro@example.jp"})

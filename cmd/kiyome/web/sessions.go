@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -113,7 +114,7 @@ const (
 // begin starts a session for a member. The token is a new one: one that somebody
 // else planted before is worth nothing.
 func (s *Server) begin(ctx context.Context, who member) error {
-	if err := s.sessions.RenewToken(ctx); err != nil {
+	if err := errors.Join(s.sessions.Clear(ctx), s.sessions.RenewToken(ctx)); err != nil {
 		return err
 	}
 	s.sessions.Put(ctx, keyAddress, who.Account.Address)

@@ -201,6 +201,7 @@ var texts = map[string]text{
 	"error.fault":   {"ただいまご利用いただけません。何も変更されていません。しばらくたってからお試しください。", "This does not work right now. Nothing was changed. Please try again later."},
 	"error.cross":   {"この操作は、別のサイトから送られたため、受け付けませんでした。ログインしてからお試しください。", "This came from another site and was not accepted. Please log in and try it here."},
 	"error.request": {"入力された内容を受け付けられませんでした。", "What was entered cannot be accepted."},
+	"error.many":    {"短い時間に多くの操作がありました。少し待ってからお試しください。", "There were too many requests. Please wait a moment."},
 	"error.back":    {"最初のページへ", "To the first page"},
 }
 

@@ -20,7 +20,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -42,8 +41,8 @@ type Accounts interface {
 
 // Prover proves that a password is that of a mailbox.
 type Prover interface {
-	// Prove gives nil if it is. It may keep nothing of the password.
-	Prove(ctx context.Context, address, password string) error
+	// Prove gives nil if it is. client is who asks. It may keep nothing of the password.
+	Prove(ctx context.Context, client netip.Addr, address, password string) error
 }
 
 // Options configures a Server.
@@ -69,7 +68,10 @@ const (
 	bodyMax        = 8 << 10  // bytes
 	readTime       = 10 * time.Second
 	familyMax      = 200 // mailboxes of one owner that are shown
-	proofsMax      = 32  // passwords that are proved at once
+	proofsMax      = 128 // passwords that are proved at once
+	memberBurst    = 100 // pages of one member
+	memberEvery    = 200 * time.Millisecond
+	changeWait     = 5 * time.Second // for the changes of others
 )
 
 // Server serves the page.
@@ -82,9 +84,9 @@ type Server struct {
 
 	byAddress *limits // log-ins
 	byClient  *limits
+	byMember  *limits       // pages
 	proofs    chan struct{} // has room for the proofs under way
-
-	changing sync.Mutex // held from looking at an account to having changed it
+	changing  chan struct{} // has room for one change, from looking at an account to having changed it
 }
 
 // New makes a server that does not listen yet.
@@ -106,7 +108,9 @@ func New(o Options) (*Server, error) {
 		families:  newFamilies(o.Accounts, o.now),
 		byAddress: newLimits(limitPlaces, addressEvery, addressBurst),
 		byClient:  newLimits(limitPlaces, clientEvery, clientBurst),
+		byMember:  newLimits(limitPlaces, memberEvery, memberBurst),
 		proofs:    make(chan struct{}, proofsMax),
+		changing:  make(chan struct{}, 1),
 	}
 	s.http = &http.Server{
 		Handler:           s.Handler(),

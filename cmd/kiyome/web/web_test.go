@@ -59,7 +59,7 @@ type passwords struct {
 	took []string
 }
 
-func (p *passwords) Prove(_ context.Context, address, password string) error {
+func (p *passwords) Prove(_ context.Context, _ netip.Addr, address, password string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.took = append(p.took, address)
