@@ -23,12 +23,13 @@ func TestMembersPageFits(t *testing.T) {
 	h := newPageHouse(t)
 	h.account("add", "taro@example.jp", "--owner", "T1", "--main")
 	h.account("add", "hanako@example.jp", "--owner", "T1")
-	h.account("add", "a-mailbox-with-quite-a-long-name-for-the-shop@example.jp", "--owner", "T1")
+	const long = "a-mailbox-with-quite-a-long-name@example.jp"
+	h.account("add", long, "--owner", "T1")
+	h.account("subscribe", long, "--at", time.Now().AddDate(0, 0, 20).Format(time.DateOnly))
 	h.account("subscribe", "taro@example.jp")
 	h.account("subscribe", "hanako@example.jp")
 	h.account("subscribe", "hanako@example.jp", "outbound")
 	h.account("pause", "hanako@example.jp")
-	h.account("pause", "taro@example.jp", "--at", time.Now().AddDate(0, 0, 20).Format(time.DateOnly))
 	h.startDovecot()
 	h.start()
 	for _, name := range []string{"attachment", "body", "rfc2231-sjis", "nestedzip"} {
@@ -42,6 +43,7 @@ func TestMembersPageFits(t *testing.T) {
 		{"pause", "/mailboxes/taro@example.jp/inbound/pause"},
 		{"cancel", "/mailboxes/taro@example.jp/inbound/cancel"},
 		{"mailbox", "/mailboxes/hanako@example.jp"},
+		{"pending", "/mailboxes/" + long},
 		{"removals", "/removals"},
 		{"history", "/history"},
 		{"settings", "/settings"},

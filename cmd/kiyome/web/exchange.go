@@ -56,7 +56,11 @@ func (s *Server) answer(handle func(*exchange) error) http.HandlerFunc {
 // fail shows what went wrong, as far as it is the member's to know.
 func (x *exchange) fail(err error) {
 	if errors.Is(err, errEnded) {
-		x.redirect("/login?ended=1")
+		to := "/login"
+		if _, err := x.Cookie(cookieName); err == nil {
+			to += "?ended=1" // there was one
+		}
+		x.redirect(to)
 		return
 	}
 	status, text := http.StatusServiceUnavailable, "error.fault"

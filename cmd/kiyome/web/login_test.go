@@ -15,7 +15,9 @@ func TestLogInAndOut(t *testing.T) {
 	h := newHouse(t)
 	taro := h.account(accounts.NewAccount{Address: "taro@example.jp"})
 	b := h.browser()
-	b.get("/").has(t, 200, "Log in", `autocomplete="current-password"`)
+	first := b.get("/")
+	first.has(t, 200, "Log in", `autocomplete="current-password"`)
+	first.lacks(t, "Your session has ended")
 	got := b.logIn(" Taro+shop@Example.JP ", "secret "+taro)
 	got.has(t, 200, taro, "Your services")
 	if got.path != "/" {
@@ -27,7 +29,7 @@ func TestLogInAndOut(t *testing.T) {
 	h.says("log-in", "address="+taro, "client=192.0.2.1")
 	got = b.post("/logout")
 	got.has(t, 200, "You are logged out.")
-	b.get("/").has(t, 200, "Your session has ended")
+	b.get("/").has(t, 200, "Log in")
 	h.says("log-out", "address="+taro)
 	if strings.Contains(h.log.String(), "secret") {
 		t.Errorf("a password is in the log:\n%s", h.log.String())
@@ -96,7 +98,9 @@ func TestWhoIsRefusedHearsTheSame(t *testing.T) {
 		} else if text != first && !strings.Contains(tt.address, "\r") {
 			t.Errorf("%q hears something else:\n%s", tt.address, text)
 		}
-		b.get("/").has(t, 200, "Your session has ended")
+		if got := b.get("/"); got.path != "/login" {
+			t.Errorf("%q: shown %s", tt.address, got.path)
+		}
 	}
 	for _, address := range h.passwords.took {
 		if strings.ContainsAny(address, "\r\n ") {
@@ -222,7 +226,9 @@ func TestSessionsEnd(t *testing.T) {
 			form := b.get(at)
 			tt.end(h, b, taro)
 			b.post(at, "mark", form.mark()).has(t, 200, "Your session has ended")
-			b.get("/removals").has(t, 200, "Your session has ended")
+			if got := b.get("/removals"); !strings.HasPrefix(got.path, "/login") {
+				t.Errorf("shown %s", got.path)
+			}
 			if h.get(taro).Inbound.Subscribed {
 				t.Error("it was changed all the same")
 			}

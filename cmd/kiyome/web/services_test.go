@@ -93,7 +93,7 @@ func TestOnlyWhatIsPossibleIsOffered(t *testing.T) {
 	h.change(taro, accounts.Cancelled, accounts.Inbound, time.Time{})
 	h.change(taro, accounts.Subscribed, accounts.Inbound, h.ledger.Now().Add(30*24*time.Hour))
 	check("inbound cancel, outbound cancel")
-	b.get("/").has(t, 200, "15 December 2014, 12:00: subscribe to: Virus check of received mail", "Take back what was entered")
+	b.get("/").has(t, 200, "15 December 2014, 12:00: subscribe to: Virus check of received mail", "Take it back")
 	b.get(path(taro, accounts.Inbound, "cancel")).has(t, 200, "Taken back: 15 December 2014")
 	if _, err := h.db.Set(taro, accounts.Settings{NoCourse: new(true)}, "root"); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	b.get("/").lacks(t, "Virus check of sent mail")
 	h.change(taro, accounts.Subscribed, accounts.Outbound, time.Time{})
 	b.get("/").has(t, 200, "Virus check of sent mail") // it has to be possible to cancel it
-	if got := h.browser().get(path(taro, accounts.Inbound, "subscribe")); got.path != "/login?ended=1" {
+	if got := h.browser().get(path(taro, accounts.Inbound, "subscribe")); got.path != "/login" {
 		t.Errorf("without a session: %s", got.path)
 	}
 }

@@ -86,7 +86,7 @@ var texts = map[string]text{
 	"action.pause":     {"一時停止", "Pause"},
 	"action.resume":    {"再開", "Resume"},
 	"action.cancel":    {"解約", "Cancel"},
-	"action.takeback":  {"受け付けの取り消し", "Take back what was entered"},
+	"action.takeback":  {"取り消す", "Take it back"},
 	"action.of":        {"%s：%s", "%s: %s"},
 
 	"confirm.subscribe":    {"%sのお申し込み", "Subscribe: %s"},

@@ -71,7 +71,7 @@ const (
 	proofsMax      = 128 // passwords that are proved at once
 	memberBurst    = 100 // pages of one member
 	memberEvery    = 200 * time.Millisecond
-	changeWait     = 5 * time.Second // for the changes of others
+	changeWait     = 2 * time.Second // for the changes of others
 )
 
 // Server serves the page.
