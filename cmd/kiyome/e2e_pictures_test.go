@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
@@ -57,7 +55,7 @@ func TestMembersPageFits(t *testing.T) {
 		for _, language := range []string{"ja", "en"} {
 			b.open(page.path + "?lang=" + language)
 			for _, width := range []int64{360, 1280} {
-				b.fits(page.name, page.name+"-"+language, width)
+				b.fits(page.name+"-"+language, width)
 			}
 		}
 	}
@@ -75,7 +73,7 @@ const misfits = `(() => {
 	return JSON.stringify(wrong);
 })()`
 
-func (b *browser) fits(page, name string, width int64) {
+func (b *browser) fits(name string, width int64) {
 	b.t.Helper()
 	b.do(chromedp.EmulateViewport(width, 800))
 	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](misfits))
@@ -92,18 +90,25 @@ func (b *browser) fits(page, name string, width int64) {
 	if *pictures == "" {
 		return
 	}
-	for _, scheme := range []string{"light", "dark"} {
-		b.do(chromedp.Func(func(ctx context.Context, to *chromedp.Target) error {
-			_, err := cdp.Call(ctx, to, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
-			return err
-		}))
+	for _, look := range []struct{ name, medium, scheme string }{{"light", "", "light"}, {"dark", "", "dark"}, {"print", "print", "light"}} {
+		b.emulate(look.medium, look.scheme)
 		picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 		if err == nil {
-			err = os.WriteFile(filepath.Join(*pictures, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), picture, 0o644)
+			err = os.WriteFile(filepath.Join(*pictures, fmt.Sprintf("%s-%d-%s.png", name, width, look.name)), picture, 0o644)
 		}
 		if err != nil {
 			b.t.Fatal(err)
 		}
+	}
+	b.emulate("", "")
+}
+
+// emulate shows pages on a medium, in a scheme of colours, without motion.
+func (b *browser) emulate(medium, scheme string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: medium,
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+	if err != nil {
+		b.t.Fatal(err)
 	}
 }
