@@ -86,6 +86,8 @@ type serviceView struct {
 	Pending  []accounts.Pending
 	Actions  []actionView
 	Possible bool // to subscribe
+	Again    bool // it was had this month, which is charged, and could be had again
+	Extra    int64
 }
 
 // actionView is a button.
@@ -116,17 +118,16 @@ func (s *Server) shown(v serviceView) bool {
 func (s *Server) serviceView(m member, standing accounts.Standing) serviceView {
 	v := serviceView{Standing: standing, Address: m.Account.Address, Month: m.Month, Next: m.Month.Next(), NextFee: standing.Next,
 		Pending: pendingOf(m.Account, standing.Service)}
+	if o, c := standing.Offer, standing.Charge; o != nil && c != nil {
+		v.Again, v.Extra = true, o.Fee-c.Fee
+	}
 	for _, a := range actions {
 		p, ok := m.prospect(a.kind, standing.Service)
 		if !ok {
 			continue
 		}
 		v.Possible = v.Possible || a.kind == accounts.Subscribed
-		text := "action." + a.name
-		if a.kind == accounts.Cancelled && !standing.State.Subscribed {
-			text = "action.takeback"
-		}
-		v.Actions = append(v.Actions, actionView{Name: a.name, Text: text, Danger: a.kind == accounts.Cancelled,
+		v.Actions = append(v.Actions, actionView{Name: a.name, Text: "action." + a.text(standing), Danger: a.kind == accounts.Cancelled,
 			Path: mailboxPath(m.Account.Address) + "/" + string(standing.Service) + "/" + a.name, Standing: p.Standing})
 	}
 	return v
@@ -183,6 +184,12 @@ func (s *Server) proposed(x *exchange) (p proposal, possible bool, err error) {
 	return p, possible, nil
 }
 
+// before is how the mailbox stands with the service.
+func (p proposal) before() accounts.Standing { return p.of.standing(p.Service) }
+
+// text is what texts call it.
+func (p proposal) text() string { return p.action.text(p.before()) }
+
 // back is where the mailbox of a proposal is shown.
 func (p proposal) back(x *exchange) string {
 	if p.of.Account.Address == x.me.Account.Address {
@@ -215,7 +222,7 @@ func (p proposal) mark() string {
 type confirmView struct {
 	Address string
 	Service accounts.Service
-	Action  string
+	Text    string // what texts call the change
 	Before  accounts.Standing
 	After   accounts.Standing
 	Month   accounts.Month
@@ -241,57 +248,47 @@ func (s *Server) confirm(x *exchange) error {
 }
 
 func (s *Server) ask(x *exchange, p proposal, status int) error {
-	v := confirmView{Address: p.of.Account.Address, Service: p.Service, Action: p.action.name,
-		Before: p.of.standing(p.Service), After: p.Standing, Month: p.of.Month, Next: p.of.Month.Next(),
+	v := confirmView{Address: p.of.Account.Address, Service: p.Service,
+		Before: p.before(), After: p.Standing, Month: p.of.Month, Next: p.of.Month.Next(),
 		Mark: p.mark(), Danger: p.Kind == accounts.Cancelled, Back: p.back(x),
+		Text:    p.text(),
 		Path:    mailboxPath(p.of.Account.Address) + "/" + string(p.Service) + "/" + p.action.name,
 		Changed: status == http.StatusConflict}
 	v.Notes = s.notes(x.language, p, v)
-	return x.show(status, "confirm", "confirm."+p.action.name, v)
+	return x.show(status, "confirm", "confirm."+p.text(), v)
 }
 
-// notes says what a member has to know before a change. Of the fees it tells what
-// package accounts computed, and why.
+// notes says what a member has to know before a change.
 func (s *Server) notes(language string, p proposal, v confirmView) (notes []string) {
 	note := func(key string, args ...any) { notes = append(notes, say(language, key, args...)) }
-	if p.Service == accounts.Inbound || p.Kind != accounts.Subscribed {
-		switch {
-		case p.Kind == accounts.Cancelled && !v.Before.State.Subscribed:
-		case p.Kind == accounts.Cancelled && p.Service == accounts.Outbound:
-			note("note.cancelled.outbound")
-		case p.Kind == accounts.Cancelled:
-			note("note.cancelled")
-		default:
-			note("note.next")
-		}
-	} else {
-		note("note.next.outbound")
+	if effect := "note." + p.text() + "." + string(p.Service); texts[effect] != (text{}) {
+		note(effect)
 	}
-	if p.Kind == accounts.Paused {
-		note("note.unchecked")
-		if p.Standing.Next != nil {
-			note("note.paused")
-		}
-	}
-	if c := p.Standing.Charge; p.Kind == accounts.Subscribed && c != nil {
-		switch c.Reason {
-		case accounts.FirstMonth:
-			note("note.first")
-		case accounts.FreeMonth:
-			note("note.free")
-		}
-	}
-	if p.Kind == accounts.Cancelled {
-		if c := p.Standing.Charge; c != nil && c.Fee > 0 {
-			note("note.charged", monthText(language, v.Month), feeText(language, c.Fee, c.Currency), say(language, "reason."+c.Reason))
-		} else {
-			note("note.nocharge", monthText(language, v.Month))
-		}
-	}
+	s.feeNotes(language, p, v, note)
 	for _, pending := range p.TakenBack {
 		note("note.takenback", pendingText(language, s.Timezone, pending))
 	}
 	return notes
+}
+
+// feeNotes explains the fees that package accounts computed.
+func (s *Server) feeNotes(language string, p proposal, v confirmView, note func(key string, args ...any)) {
+	before, after := v.Before.Charge, p.Standing.Charge
+	charged := after != nil && after.Fee > 0
+	switch {
+	case p.Kind == accounts.Paused && p.Standing.Next != nil:
+		note("note.paused")
+	case p.Kind == accounts.Subscribed && charged && before != nil && before.Fee == after.Fee:
+		note("note.again", monthText(language, v.Month))
+	case p.Kind == accounts.Subscribed && charged && after.Reason == accounts.FirstMonth:
+		note("note.first")
+	case p.Kind == accounts.Subscribed && after != nil && after.Reason == accounts.FreeMonth:
+		note("note.free")
+	case p.Kind == accounts.Cancelled && charged:
+		note("note.charged", monthText(language, v.Month), feeText(language, after.Fee, after.Currency), say(language, "reason."+after.Reason))
+	case p.Kind == accounts.Cancelled:
+		note("note.nocharge", monthText(language, v.Month))
+	}
 }
 
 // change does what was confirmed, if it is still what was shown.
@@ -329,7 +326,7 @@ func (s *Server) change(x *exchange) error {
 		return fmt.Errorf("%s %s of %s: %w", p.Kind, p.Service, address, err)
 	}
 	s.Log.Info("page", facts...)
-	return s.tell(x, p, string(p.Kind))
+	return s.tell(x, p, p.text())
 }
 
 // alone waits until nobody else changes something, and reports whether that came.

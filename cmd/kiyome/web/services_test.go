@@ -29,7 +29,7 @@ func TestAllThatAMemberCanDo(t *testing.T) {
 	}{
 		{accounts.Inbound, "subscribe", "free by a campaign", "You have subscribed: Virus check of received mail.", accounts.State{Subscribed: true}},
 		{accounts.Inbound, "pause", "Paused months are charged as well.", "Paused: Virus check of received mail.", accounts.State{Subscribed: true, Paused: true}},
-		{accounts.Inbound, "resume", "It holds from the next mail on.", "Resumed: Virus check of received mail.", accounts.State{Subscribed: true}},
+		{accounts.Inbound, "resume", "Your mail is checked from the next one on.", "Resumed: Virus check of received mail.", accounts.State{Subscribed: true}},
 		{accounts.Inbound, "cancel", "Nothing is charged for November 2014.", "Cancelled: Virus check of received mail.", accounts.State{}},
 		{accounts.Outbound, "subscribe", "whatever the day", "You have subscribed: Virus check of sent mail.", accounts.State{Subscribed: true}},
 		{accounts.Outbound, "cancel", "¥150 (before tax) is charged for November 2014 all the same (month of subscribing).", "Cancelled: Virus check of sent mail.", accounts.State{}},
@@ -102,6 +102,38 @@ func TestOnlyWhatIsPossibleIsOffered(t *testing.T) {
 	check("outbound cancel")
 	b.get("/").has(t, 200, "You cannot subscribe at present.")
 	b.get(path(taro, accounts.Inbound, "subscribe")).has(t, 200, "Nothing was changed")
+}
+
+// TestTakingBack: what was entered for later is no service that is cancelled.
+func TestTakingBack(t *testing.T) {
+	h := newHouse(t)
+	taro := h.account(accounts.NewAccount{Address: "taro@example.jp"})
+	h.change(taro, accounts.Subscribed, accounts.Inbound, h.ledger.Now().Add(30*24*time.Hour))
+	b := h.member(taro)
+	at := path(taro, accounts.Inbound, "cancel")
+	form := b.get(at)
+	form.has(t, 200, "Take back what was entered: Virus check of received mail", "Taken back: 15 December 2014", "Nothing is charged for November 2014.")
+	form.lacks(t, "It is cancelled at once")
+	b.post(at, "mark", form.mark()).has(t, 200, "What was entered was taken back: Virus check of received mail.")
+	if pending := h.get(taro).Pending; len(pending) > 0 {
+		t.Errorf("still pending: %v", pending)
+	}
+}
+
+// TestAgainWithinTheMonth: a month is charged once, and the page says so.
+func TestAgainWithinTheMonth(t *testing.T) {
+	h := newHouse(t)
+	taro := h.account(accounts.NewAccount{Address: "taro@example.jp"})
+	b := h.member(taro)
+	b.confirmed(taro, accounts.Outbound, "subscribe")
+	b.confirmed(taro, accounts.Outbound, "cancel")
+	page := b.get("/")
+	page.has(t, 200, "in addition for November 2014")
+	page.lacks(t, "If you subscribe now, for November 2014</dt><dd><span class=\"fee\">¥150")
+	b.get(path(taro, accounts.Outbound, "subscribe")).has(t, 200, "November 2014 is charged already")
+	h.ledger.add(30 * 24 * time.Hour)
+	b.get("/").lacks(t, "in addition")
+	b.get(path(taro, accounts.Outbound, "subscribe")).has(t, 200, "whatever the day")
 }
 
 func TestWhatIsNotThere(t *testing.T) {

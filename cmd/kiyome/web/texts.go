@@ -59,6 +59,7 @@ var texts = map[string]text{
 	"service.pending":       {"受け付け済みの変更", "Still to come"},
 	"service.next":          {"翌月以降の月額利用料金", "Monthly fee from next month on"},
 	"service.now":           {"いまお申し込みの場合、%s分", "If you subscribe now, for %s"},
+	"service.extra":         {"いまお申し込みの場合、%s分の追加料金", "If you subscribe now, in addition for %s"},
 	"service.refused":       {"いまはお申し込みいただけません。詳しくは、ご契約の窓口へお問い合わせください。", "You cannot subscribe at present. Please ask your provider."},
 	"service.campaign":      {"キャンペーン中：お申し込みの月は無料", "Campaign: the month of subscribing is free"},
 	"service.what.inbound":  {"届いたメールを検査し、検出したウイルスを駆除します。駆除したときは、結果をメールでお知らせします。", "Checks the mail that you get and removes the viruses that are detected. A report by mail tells you what was removed."},
@@ -70,7 +71,7 @@ var texts = map[string]text{
 	"none":                 {"なし", "none"},
 	"free":                 {"無料", "free"},
 	"beforetax":            {"税抜", "before tax"},
-	"reason.regular":       {"ご利用中のため", "in use"},
+	"reason.regular":       {"ご契約中のため", "subscribed"},
 	"reason.first month":   {"お申し込みの月のため", "month of subscribing"},
 	"reason.campaign":      {"キャンペーンのため", "campaign"},
 	"reason.closing month": {"ご契約終了の月のため", "month of closing"},
@@ -86,13 +87,14 @@ var texts = map[string]text{
 	"action.pause":     {"一時停止", "Pause"},
 	"action.resume":    {"再開", "Resume"},
 	"action.cancel":    {"解約", "Cancel"},
-	"action.takeback":  {"取り消す", "Take it back"},
+	"action.takeback":  {"変更を取り消す", "Take it back"},
 	"action.of":        {"%s：%s", "%s: %s"},
 
 	"confirm.subscribe":    {"%sのお申し込み", "Subscribe: %s"},
 	"confirm.pause":        {"%sの一時停止", "Pause: %s"},
 	"confirm.resume":       {"%sの再開", "Resume: %s"},
 	"confirm.cancel":       {"%sの解約", "Cancel: %s"},
+	"confirm.takeback":     {"%s：受け付けた変更の取り消し", "Take back what was entered: %s"},
 	"confirm.lead":         {"次の内容でよろしければ、下のボタンを押してください。", "If this is what you want, press the button below."},
 	"confirm.before":       {"現在の状態", "Now"},
 	"confirm.after":        {"変更後の状態", "Afterwards"},
@@ -102,27 +104,31 @@ var texts = map[string]text{
 	"confirm.do.pause":     {"一時停止する", "Pause"},
 	"confirm.do.resume":    {"再開する", "Resume"},
 	"confirm.do.cancel":    {"解約する", "Cancel the service"},
+	"confirm.do.takeback":  {"変更を取り消す", "Take it back"},
 	"confirm.changed":      {"表示のあいだに状態が変わりました。変更は行っていません。もう一度内容をご確認ください。", "Things have changed since this was shown. Nothing was done. Please look at it again."},
 
-	"note.next":               {"次に届くメールから有効です。", "It holds from the next mail on."},
-	"note.next.outbound":      {"次に送るメールから有効です。", "It holds from the next mail that you send."},
+	"note.subscribe.inbound":  {"次に届くメールから検査します。", "Your mail is checked from the next one on."},
+	"note.subscribe.outbound": {"次に送るメールから検査します。", "What you send is checked from the next mail on."},
+	"note.resume.inbound":     {"次に届くメールから検査します。", "Your mail is checked from the next one on."},
+	"note.pause.inbound":      {"次に届くメールから有効です。一時停止のあいだに届くメールは検査しません。ウイルスが含まれていても、そのままお届けします。", "It holds from the next mail on. Mail that comes while the service is paused is not checked: viruses in it are not removed."},
+	"note.cancel.inbound":     {"解約はただちに有効です。その後に届くメールは検査しません。ウイルスが含まれていても、そのままお届けします。", "It is cancelled at once. Mail is not checked any more: viruses in it are not removed."},
+	"note.cancel.outbound":    {"解約はただちに有効です。その後に送るメールは検査しません。", "It is cancelled at once. Mail that you send is not checked any more."},
+	"note.again":              {"%s分の料金はすでにかかっているため、追加の料金はありません。", "%s is charged already: there is nothing to pay in addition for it."},
 	"note.first":              {"お申し込みの月の料金は、お申し込みの日にかかわらず1か月分です。", "The month of subscribing is charged as a whole, whatever the day."},
 	"note.free":               {"キャンペーンのため、お申し込みの月の料金は無料です。翌月から月額利用料金がかかります。", "The month of subscribing is free by a campaign. From the next month on the monthly fee is charged."},
 	"note.paused":             {"一時停止のあいだも、月額利用料金がかかります。", "Paused months are charged as well."},
-	"note.unchecked":          {"一時停止のあいだに届くメールは検査しません。ウイルスが含まれていても、そのままお届けします。", "Mail that comes while the service is paused is not checked. Viruses in it are not removed."},
-	"note.cancelled":          {"解約はただちに有効です。その後のメールは検査しません。ウイルスが含まれていても、そのままお届けします。", "It is cancelled at once. Mail is not checked any more: viruses in it are not removed."},
-	"note.cancelled.outbound": {"解約はただちに有効です。その後に送るメールは検査しません。", "It is cancelled at once. Mail that you send is not checked any more."},
 	"note.nocharge":           {"%s分の料金はかかりません。", "Nothing is charged for %s."},
 	"note.charged":            {"%s分の料金 %s は、解約してもかかります（%s）。", "%[2]s is charged for %[1]s all the same (%[3]s)."},
 	"note.takenback":          {"取り消される変更：%s", "Taken back: %s"},
 
-	"result.subscribed": {"%sをお申し込みいただきました。", "You have subscribed: %s."},
-	"result.paused":     {"%sを一時停止しました。", "Paused: %s."},
-	"result.resumed":    {"%sを再開しました。", "Resumed: %s."},
-	"result.cancelled":  {"%sを解約しました。", "Cancelled: %s."},
-	"result.already":    {"すでにお手続き済みか、いまの状態ではできないお手続きのため、変更は行っていません。", "Nothing was changed: it is so already, or not possible as things stand."},
-	"result.language":   {"言語の設定を変更しました。", "The language was changed."},
-	"result.busy":       {"ただいま混み合っているため、変更できませんでした。しばらくたってからお試しください。", "It was not changed, as there is much to do right now. Please try again later."},
+	"result.subscribe": {"%sをお申し込みいただきました。", "You have subscribed: %s."},
+	"result.pause":     {"%sを一時停止しました。", "Paused: %s."},
+	"result.resume":    {"%sを再開しました。", "Resumed: %s."},
+	"result.cancel":    {"%sを解約しました。", "Cancelled: %s."},
+	"result.takeback":  {"%sについて受け付けた変更を取り消しました。", "What was entered was taken back: %s."},
+	"result.already":   {"すでにお手続き済みか、いまの状態ではできないお手続きのため、変更は行っていません。", "Nothing was changed: it is so already, or not possible as things stand."},
+	"result.language":  {"言語の設定を変更しました。", "The language was changed."},
+	"result.busy":      {"ただいま混み合っているため、変更できませんでした。しばらくたってからお試しください。", "It was not changed, as there is much to do right now. Please try again later."},
 
 	"family.title":     {"ファミリー会員・追加メールボックス", "Family members and extra mailboxes"},
 	"family.lead":      {"会員ご本人のメールボックスから、次のメールボックスのお手続きができます。駆除の履歴は、それぞれのメールボックスからだけご覧になれます。", "As the main member you can change the services of these mailboxes. What was removed from their mail is shown to themselves only."},
@@ -239,4 +245,13 @@ var actions = []action{
 	{"resume", accounts.Resumed},
 	{"pause", accounts.Paused},
 	{"cancel", accounts.Cancelled},
+}
+
+// text is what texts call an action on a service that stands so. Cancelling what is only
+// to be subscribed to takes that back.
+func (a action) text(before accounts.Standing) string {
+	if a.kind == accounts.Cancelled && !before.State.Subscribed {
+		return "takeback"
+	}
+	return a.name
 }
