@@ -116,12 +116,23 @@ func (s *Server) set(x *exchange) error {
 	if language != "ja" && language != "en" {
 		return errRequest
 	}
+	if language == x.me.Account.Language {
+		return s.chosen(x, "language")
+	}
+	if !s.byMailbox.allow(x.me.Account.Address, s.now()) {
+		return s.chosen(x, "many")
+	}
 	if _, err := s.Accounts.Set(x.me.Account.Address, accounts.Settings{Language: &language}, by(x)); err != nil {
 		return err
 	}
 	s.Log.Info("page", x.facts("what", "language", "language", language)...)
-	x.choose("") // the account's counts again
-	s.sessions.Put(x.Context(), keyResult, "language")
+	return s.chosen(x, "language")
+}
+
+// chosen shows the settings again, with what came of it.
+func (s *Server) chosen(x *exchange, result string) error {
+	x.choose("") // the account's language counts again
+	s.sessions.Put(x.Context(), keyResult, result)
 	x.redirect("/settings")
 	return nil
 }

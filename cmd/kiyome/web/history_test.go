@@ -173,7 +173,7 @@ func TestLanguages(t *testing.T) {
 	}
 	b.post("/settings", "language", "fr").has(t, http.StatusBadRequest)
 	b.post("/settings").has(t, http.StatusBadRequest)
-	h.says("what=language", "language=ja", "address=taro@example.jp")
+	h.says("what=language", "language=en", "address=taro@example.jp")
 }
 
 func TestTheSwitchLeadsNowhereElse(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,7 +82,7 @@ func (x *exchange) show(status int, page, title string, body any) error {
 		v.Me = x.me.Account.Address
 		result := x.s.sessions.PopString(x.Context(), keyResult)
 		kind, _, _ := strings.Cut(result, " ")
-		v.Result, v.Done = resultOf(x.language, result), kind != "already" && kind != "busy"
+		v.Result, v.Done = resultOf(x.language, result), !slices.Contains([]string{"already", "busy", "many"}, kind)
 	}
 	var b bytes.Buffer
 	if err := x.s.pages[x.language][page].Execute(&b, v); err != nil {

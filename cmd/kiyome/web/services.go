@@ -311,6 +311,9 @@ func (s *Server) change(x *exchange) error {
 		return s.tell(x, p, "already")
 	case form.Get("mark") != p.mark():
 		return s.ask(x, p, http.StatusConflict)
+	case !s.byMailbox.allow(p.of.Account.Address, s.now()):
+		s.Log.Warn("page", x.facts("what", "too many changes", "mailbox", p.of.Account.Address)...)
+		return s.tell(x, p, "many")
 	}
 	address := p.of.Account.Address
 	_, err = s.Accounts.Change(address, p.Kind, p.Service, time.Time{}, by(x))

@@ -213,6 +213,31 @@ func TestManyPostsAtOnceAreOneChange(t *testing.T) {
 	}
 }
 
+func TestChangesAreLimited(t *testing.T) {
+	h := newHouse(t)
+	taro := h.account(accounts.NewAccount{Address: "taro@example.jp"})
+	b := h.member(taro)
+	for i := range 2 * changeBurst {
+		action := []string{"subscribe", "cancel"}[i%2]
+		got := b.confirmed(taro, accounts.Outbound, action)
+		if !strings.Contains(got.text, "There were many changes") {
+			continue
+		}
+		if i != changeBurst {
+			t.Errorf("the limit comes after %d changes", i)
+		}
+		b.post("/settings", "language", "ja").has(t, 200, "There were many changes")
+		b.post("/settings", "language", "en").has(t, 200, "The language was changed.") // as it is already
+		if h.web.byMailbox.allow(taro, h.sessions.Now().Add(changeEvery-time.Minute)) || !h.web.byMailbox.allow(taro, h.sessions.Now().Add(changeEvery)) {
+			t.Error("the next change is not possible after its time")
+		}
+		h.web.byMailbox = newLimits(1, changeEvery, 1)
+		b.confirmed(taro, accounts.Outbound, action).lacks(t, "There were many changes")
+		return
+	}
+	t.Error("there is no limit")
+}
+
 func TestOthersChangeForLong(t *testing.T) {
 	h := newHouse(t)
 	taro := h.account(accounts.NewAccount{Address: "taro@example.jp"})

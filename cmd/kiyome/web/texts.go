@@ -128,6 +128,7 @@ var texts = map[string]text{
 	"result.takeback":  {"%sについて受け付けた変更を取り消しました。", "What was entered was taken back: %s."},
 	"result.already":   {"すでにお手続き済みか、いまの状態ではできないお手続きのため、変更は行っていません。", "Nothing was changed: it is so already, or not possible as things stand."},
 	"result.language":  {"言語の設定を変更しました。", "The language was changed."},
+	"result.many":      {"短い期間に多くのお手続きがあったため、変更は行っていません。しばらくたってからお試しください。", "There were many changes within a short time, and this one was not made. Please try again later."},
 	"result.busy":      {"ただいま混み合っているため、変更できませんでした。しばらくたってからお試しください。", "It was not changed, as there is much to do right now. Please try again later."},
 
 	"family.title":     {"ファミリー会員・追加メールボックス", "Family members and extra mailboxes"},

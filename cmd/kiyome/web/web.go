@@ -71,6 +71,8 @@ const (
 	proofsMax      = 128 // passwords that are proved at once
 	memberBurst    = 100 // pages of one member
 	memberEvery    = 200 * time.Millisecond
+	changeBurst    = 20 // changes of one mailbox: each stays in the ledger for ever
+	changeEvery    = time.Hour
 	changeWait     = 2 * time.Second // for the changes of others
 )
 
@@ -85,6 +87,7 @@ type Server struct {
 	byAddress *limits // log-ins
 	byClient  *limits
 	byMember  *limits       // pages
+	byMailbox *limits       // changes
 	proofs    chan struct{} // has room for the proofs under way
 	changing  chan struct{} // has room for one change, from looking at an account to having changed it
 }
@@ -109,6 +112,7 @@ func New(o Options) (*Server, error) {
 		byAddress: newLimits(limitPlaces, addressEvery, addressBurst),
 		byClient:  newLimits(limitPlaces, clientEvery, clientBurst),
 		byMember:  newLimits(limitPlaces, memberEvery, memberBurst),
+		byMailbox: newLimits(limitPlaces, changeEvery, changeBurst),
 		proofs:    make(chan struct{}, proofsMax),
 		changing:  make(chan struct{}, 1),
 	}
