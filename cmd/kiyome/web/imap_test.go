@@ -181,6 +181,7 @@ func TestServersThatAreNotRight(t *testing.T) {
 		{"closes after LOGIN", func(c net.Conn) { io.WriteString(c, "* OK\r\n"); bufio.NewReader(c).ReadString('\n') }},
 		{"says BYE", func(c net.Conn) { io.WriteString(c, "* BYE busy\r\n") }},
 		{"PREAUTH", func(c net.Conn) { io.WriteString(c, "* PREAUTH you are in\r\n"); silent(c) }},
+		{"PREAUTH, and any password will do", speaks("* PREAUTH you are in", nil, func(string, string) string { return "OK in" })},
 		{"HTTP", func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }},
 		{"one endless line", func(c net.Conn) {
 			for {
@@ -345,5 +346,26 @@ func TestTheServerIsToldWhoLogsIn(t *testing.T) {
 		if got := <-told; got != tt.want {
 			t.Errorf("told %q, want %q", got, tt.want)
 		}
+	}
+}
+
+// TestWhatAServerSaysIsBounded: memory is what a line without an end would take.
+func TestWhatAServerSaysIsBounded(t *testing.T) {
+	sent := make(chan int, 1)
+	address := imapServer(t, "tcp", func(c net.Conn) {
+		for n := 0; ; n += 4096 {
+			if _, err := io.WriteString(c, strings.Repeat("x", 4096)); err != nil {
+				sent <- n
+				return
+			}
+		}
+	})
+	begun := time.Now()
+	err := prover(t, IMAP{Address: address, Timeout: 20 * time.Second}).Prove(context.Background(), netip.Addr{}, "taro@example.jp", "x")
+	if err == nil || !strings.Contains(err.Error(), "more than a log-in takes") || time.Since(begun) > 10*time.Second {
+		t.Errorf("%v after %s", err, time.Since(begun))
+	}
+	if n := <-sent; n > 32<<20 { // the buffers of the system
+		t.Errorf("%d bytes were taken", n)
 	}
 }
