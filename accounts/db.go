@@ -166,6 +166,27 @@ func (db *DB) Close() error {
 	return f.close()
 }
 
+// Ping reports what keeps look-ups from being answered out of the file that the
+// database was opened from: it is damaged, cut short, removed or replaced.
+func (db *DB) Ping() error {
+	f, leave := db.hold()
+	defer leave()
+	if err := f.inPlace(); err != nil {
+		return err
+	}
+	if err := f.view(checkSchema); err != nil {
+		return fmt.Errorf("%s: %w", db.path, err)
+	}
+	return nil
+}
+
+// Size is that of the file, in bytes.
+func (db *DB) Size() int64 {
+	f, leave := db.hold()
+	defer leave()
+	return f.whole.Load()
+}
+
 // view runs f in a transaction that only reads. It must be short: a change that
 // lets the file grow waits for all of them, and new ones wait for the change.
 func (db *DB) view(f func(*bolt.Tx) error) error {

@@ -255,7 +255,12 @@ func (b *dbFile) changeable() error {
 	if b.unwritable.Load() {
 		return fmt.Errorf("%w: a change failed before: check it and start again", ErrDamaged)
 	}
-	// A change in a file that has lost its name would be gone after the next start.
+	return b.inPlace()
+}
+
+// inPlace reports, as an error, that the file has lost its name: what is changed in it would be
+// gone after the next start.
+func (b *dbFile) inPlace() error {
 	if same, err := samePlace(b.path, b.file); err != nil || !same {
 		return errors.Join(err, fmt.Errorf("%s: %w: it was removed or replaced while it was open: start again", b.path, ErrDamaged))
 	}

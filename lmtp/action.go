@@ -34,8 +34,6 @@ func refusal(r *smtp.SMTPError) action {
 	return deferred
 }
 
-func (s *Server) count(a action) { s.counters[a].Add(1) }
-
 // delivery is what came of one recipient.
 type delivery struct {
 	rcpt    recipient
@@ -61,6 +59,7 @@ func (s *session) log(d delivery, f facts, size int64) {
 		"next", d.next, "bytes", size, "ms", float64(d.took.Microseconds()) / 1000,
 	}
 	if d.err != nil {
+		s.server.failed(atData, d.err)
 		s.server.Log.Error("delivery", append(args, "err", d.err)...)
 		return
 	}

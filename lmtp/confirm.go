@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kiyome/scan"
@@ -17,6 +18,7 @@ import (
 type unconfirmed struct {
 	memory *store.Memory
 	log    *slog.Logger
+	held   *atomic.Int64 // counts the bytes that are held
 	msg    *scan.Message
 
 	mu     sync.Mutex
@@ -31,8 +33,8 @@ type unconfirmed struct {
 // its place, so that silent clients hold no memory.
 const digestAfter = time.Second
 
-func newUnconfirmed(memory *store.Memory, log *slog.Logger, msg *scan.Message) *unconfirmed {
-	return &unconfirmed{memory: memory, log: log, msg: msg}
+func newUnconfirmed(s *Server, msg *scan.Message) *unconfirmed {
+	return &unconfirmed{memory: s.Memory, log: s.Log, held: &s.counters.spooled, msg: msg}
 }
 
 // add notes that a recipient has the message.
@@ -64,6 +66,7 @@ func (u *unconfirmed) release() {
 	if !u.over && len(u.rcpts) > 0 {
 		u.digest, u.err = u.msg.Digest()
 	}
+	u.held.Add(-u.msg.Size())
 	u.msg.Close()
 	u.msg = nil
 }

@@ -57,10 +57,12 @@ func (s *Server) register(c *conn) error {
 	case s.closing:
 		return errShutdown
 	case len(s.conns) >= s.Sessions:
+		s.counters.turnedAway.Add(1)
 		return errTooManySessions
 	}
 	s.conns[c] = struct{}{}
 	s.open.Add(1)
+	s.counters.connections.Add(1)
 	return nil
 }
 

@@ -47,7 +47,7 @@ func (inbound) recipient(s *Server, _ *transaction, to string) (recipient, error
 	if err != nil {
 		return recipient{}, err
 	}
-	a, err := s.Accounts.Lookup(to)
+	a, err := s.lookup(to)
 	if errors.Is(err, accounts.ErrUnknown) && s.Unknown != nil {
 		if dir, ok := s.Unknown(to); ok {
 			return recipient{given: to, key: key, place: mailbox{maildir: dir, copy: true}}, nil
@@ -105,7 +105,7 @@ func (o *Outbound) sender(s *Server, tx *transaction) error {
 	if !relay.Valid(tx.from) {
 		return errSenderSyntax
 	}
-	a, err := s.Accounts.Lookup(tx.from)
+	a, err := s.lookup(tx.from)
 	unknown := errors.Is(err, accounts.ErrUnknown) || errors.Is(err, accounts.ErrMalformed)
 	switch {
 	case unknown && o.RefuseUnknown:

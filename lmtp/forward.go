@@ -98,7 +98,7 @@ func (m mailbox) pass(j *job, v *scan.Verdict, to []string) ([]relay.Result, err
 	if err != nil {
 		return nil, err
 	}
-	return s.NextHop.Send(j.ctx, j.envelope(s.forwarder(j.session.tx.from), to, c)), nil
+	return s.send(j.ctx, j.envelope(s.forwarder(j.session.tx.from), to, c)), nil
 }
 
 // forwarder gives the envelope sender of what is forwarded: the one that it came with or,
@@ -108,7 +108,7 @@ func (s *Server) forwarder(from string) string {
 	if s.SRS == nil || from == "" {
 		return from
 	}
-	if _, err := s.Accounts.Lookup(from); err == nil {
+	if _, err := s.lookup(from); err == nil {
 		return from
 	}
 	return s.SRS.Rewrite(from, time.Now())
@@ -121,7 +121,7 @@ func (f *forwarding) note(j *job, r recipient, to string, result relay.Result) {
 	switch {
 	case result.Err == nil:
 		f.sent = append(f.sent, to)
-		s.forwarded.Add(1)
+		s.counters.forwarded.Add(1)
 	case refusal(s.replies.of(result.Err)) == refused:
 		action = "refused: it stays here"
 		f.refused = append(f.refused, to)

@@ -41,7 +41,7 @@ func newJob(ctx context.Context, s *session, msg *scan.Message, f facts, began t
 	j := &job{
 		session: s, ctx: ctx, msg: msg, facts: f, began: began, trace: newTrace(s, began),
 		over: map[string]delivery{}, shared: map[files]*store.Delivery{},
-		done: newUnconfirmed(s.server.Memory, s.server.Log, msg),
+		done: newUnconfirmed(s.server, msg),
 	}
 	j.before, j.err = j.remembered()
 	return j

@@ -19,7 +19,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -85,23 +84,6 @@ type Options struct {
 	Log         *slog.Logger  // optional
 }
 
-// Stats counts what a Server has done since it started.
-type Stats struct {
-	Sessions   int64 `json:"sessions"`    // open now
-	Messages   int64 `json:"messages"`    // taken in whole
-	Ambiguous  int64 `json:"ambiguous"`   // of these, scanned ones that mail programs may read differently
-	Untouched  int64 `json:"untouched"`   // recipients, by what they got
-	Clean      int64 `json:"clean"`       //
-	Cleaned    int64 `json:"cleaned"`     //
-	ReportOnly int64 `json:"report_only"` //
-	NoticeOnly int64 `json:"notice_only"` // of outgoing mail
-	Unscanned  int64 `json:"unscanned"`   // delivered though a part could not be checked
-	Repeated   int64 `json:"repeated"`    // had it already: the reply had been lost
-	Deferred   int64 `json:"deferred"`    // 4xx
-	Refused    int64 `json:"refused"`     // 5xx
-	Forwarded  int64 `json:"forwarded"`   // addresses that mailboxes passed mail on to
-}
-
 // Server serves LMTP.
 type Server struct {
 	Options
@@ -110,10 +92,7 @@ type Server struct {
 	smtp      *smtp.Server
 	ctx       context.Context // ends when the time for finishing is over
 	cancel    context.CancelFunc
-	counters  [numActions]atomic.Int64
-	messages  atomic.Int64
-	ambiguous atomic.Int64
-	forwarded atomic.Int64
+	counters  *counters
 	trail     trail
 	recorded  registry // outgoing messages of accounts whose removals are written down
 
@@ -136,6 +115,7 @@ func NewServer(o Options) *Server {
 	if o.Outbound != nil {
 		s.direction = o.Outbound
 	}
+	s.counters = newCounters(s.replies)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.LMTP = true
@@ -206,20 +186,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancel()
 	s.smtp.Close()
 	return err
-}
-
-// Stats gives the counters.
-func (s *Server) Stats() Stats {
-	s.mu.Lock()
-	open := len(s.conns)
-	s.mu.Unlock()
-	n := func(a action) int64 { return s.counters[a].Load() }
-	return Stats{
-		Sessions: int64(open), Messages: s.messages.Load(), Ambiguous: s.ambiguous.Load(),
-		Untouched: n(untouched), Clean: n(clean), Cleaned: n(cleaned), ReportOnly: n(reportOnly),
-		NoticeOnly: n(noticeOnly), Unscanned: n(unscanned), Repeated: n(repeated), Deferred: n(deferred), Refused: n(refused),
-		Forwarded: s.forwarded.Load(),
-	}
 }
 
 func (s *Server) isClosing() bool {

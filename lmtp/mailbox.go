@@ -3,6 +3,7 @@ package lmtp
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"kiyome/scan"
 	"kiyome/store"
@@ -95,7 +96,9 @@ func (m mailbox) put(j *job, r recipient, v *scan.Verdict, keep bool) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	err = files.To(m.maildir, reports...)
+	j.server().counters.stored(began, err)
 	partial, ok := errors.AsType[*store.PartialError](err)
 	half := ok && len(reports) > 0 && partial.Done > 0
 	if half {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"kiyome/lmtp/relay"
 	"kiyome/scan"
@@ -14,6 +15,14 @@ import (
 type NextHop interface {
 	// Send gives a result for each recipient of m, in their order.
 	Send(ctx context.Context, m *relay.Mail) []relay.Result
+}
+
+// send passes a message on, and counts what came of it.
+func (s *Server) send(ctx context.Context, m *relay.Mail) []relay.Result {
+	began := time.Now()
+	results := s.NextHop.Send(ctx, m)
+	s.counters.relayed(began, results, func(err error) bool { return refusal(s.replies.of(err)) == refused })
+	return results
 }
 
 var errNoNextHop = errors.New("there is no next hop")
@@ -72,7 +81,7 @@ func (j *job) relay(v *scan.Verdict) error {
 		keys, to = append(keys, r.key), append(to, h.to)
 	}
 	j.relayed = map[string]relay.Result{}
-	for i, result := range s.NextHop.Send(j.ctx, j.envelope(j.session.tx.from, to, c)) {
+	for i, result := range s.send(j.ctx, j.envelope(j.session.tx.from, to, c)) {
 		j.relayed[keys[i]] = result
 		if errors.Is(result.Err, relay.ErrUncertain) {
 			s.Log.Warn("next hop lost after the message: it may be sent twice", "tx", j.session.tx.id, "msgid", j.facts.messageID, "rcpt", to[i], "err", result.Err)

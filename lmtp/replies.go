@@ -28,42 +28,50 @@ var errUnanswered = errors.New("recipient was not answered")
 
 // A failure is what the MTA hears of an error.
 type failure struct {
-	err   error
-	reply smtp.SMTPError
+	err    error
+	reason string // by which it is counted
+	reply  smtp.SMTPError
 }
+
+// Reasons of failures that are no row of the table.
+const (
+	faultReason   = "fault"
+	malwareReason = "malware"
+	nextHopReason = "next hop"
+)
 
 // failures says what the MTA hears of each failure. No other file has codes.
 // Basic codes are those of RFC 5321, section 4.2; enhanced ones of RFC 3463.
 var failures = []failure{
-	{accounts.ErrMalformed, smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "Bad recipient address"}},
-	{accounts.ErrUnknown, smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "No such mailbox"}},
-	{store.ErrQuota, smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "Mailbox is full"}},
-	{store.ErrFull, smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Out of space, try again later"}},
-	{syscall.ENOSPC, smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Out of space, try again later"}}, // of the spool
-	{srs.ErrForeign, smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "No such mailbox"}},
-	{srs.ErrOld, smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "This address is no longer valid"}},
-	{errSender, smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "The sender has no mailbox here"}},
-	{errSenderSyntax, smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "Bad sender address"}},
-	{errLoop, smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 4, 6}, Message: "Mail loop: too many hops"}},
+	{accounts.ErrMalformed, "malformed address", smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "Bad recipient address"}},
+	{accounts.ErrUnknown, "unknown mailbox", smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "No such mailbox"}},
+	{store.ErrQuota, "over quota", smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "Mailbox is full"}},
+	{store.ErrFull, "disk full", smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Out of space, try again later"}},
+	{syscall.ENOSPC, "disk full", smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Out of space, try again later"}}, // of the spool
+	{srs.ErrForeign, "forged return address", smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "No such mailbox"}},
+	{srs.ErrOld, "old return address", smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "This address is no longer valid"}},
+	{errSender, "sender without account", smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "The sender has no mailbox here"}},
+	{errSenderSyntax, "malformed sender", smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "Bad sender address"}},
+	{errLoop, "mail loop", smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 4, 6}, Message: "Mail loop: too many hops"}},
 	// What stands in the way at the next hop is the operator's to mend, and meanwhile the MTA's to keep.
-	{relay.ErrUncertain, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "Lost the next hop before its answer"}},
-	{relay.ErrUnavailable, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 1}, Message: "The next hop is not available"}},
-	{relay.ErrNot8Bit, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 6, 3}, Message: "The next hop does not take 8-bit text"}},
-	{relay.ErrNotUTF8, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 6, 7}, Message: "The next hop does not take addresses outside ASCII"}},
-	{relay.ErrTLS, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 4}, Message: "The next hop cannot be reached under TLS"}},
-	{relay.ErrAddress, smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "Bad recipient address"}},
-	{errShutdown, smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Shutting down, try again later"}},
-	{errTooManySessions, smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Too many connections, try again later"}},
-	{errIncomplete, smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "Message is incomplete"}},
-	{errBadSequence, smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "A transaction is open: end it or RSET"}},
-	{errChunking, smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "CHUNKING was not offered"}},
-	{errXforward, smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 5, 4}, Message: "Bad XFORWARD attribute"}},
-	{errNotLMTP, smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "This is LMTP"}},
+	{relay.ErrUncertain, "next hop lost", smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "Lost the next hop before its answer"}},
+	{relay.ErrUnavailable, "next hop unavailable", smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 1}, Message: "The next hop is not available"}},
+	{relay.ErrNot8Bit, "next hop without 8bit", smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 6, 3}, Message: "The next hop does not take 8-bit text"}},
+	{relay.ErrNotUTF8, "next hop without utf8", smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 6, 7}, Message: "The next hop does not take addresses outside ASCII"}},
+	{relay.ErrTLS, "next hop without tls", smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 4}, Message: "The next hop cannot be reached under TLS"}},
+	{relay.ErrAddress, "malformed address", smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "Bad recipient address"}},
+	{errShutdown, "shutting down", smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Shutting down, try again later"}},
+	{errTooManySessions, "too many sessions", smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Too many connections, try again later"}},
+	{errIncomplete, "incomplete message", smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "Message is incomplete"}},
+	{errBadSequence, "protocol", smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "A transaction is open: end it or RSET"}},
+	{errChunking, "protocol", smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "CHUNKING was not offered"}},
+	{errXforward, "protocol", smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 5, 4}, Message: "Bad XFORWARD attribute"}},
+	{errNotLMTP, "protocol", smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "This is LMTP"}},
 }
 
 // quotaBounce replaces the reply to store.ErrQuota where the operator wants the
 // sender to be told at once.
-var quotaBounce = failure{store.ErrQuota, smtp.SMTPError{Code: 552, EnhancedCode: smtp.EnhancedCode{5, 2, 2}, Message: "Mailbox is full"}}
+var quotaBounce = failure{store.ErrQuota, "over quota", smtp.SMTPError{Code: 552, EnhancedCode: smtp.EnhancedCode{5, 2, 2}, Message: "Mailbox is full"}}
 
 // fault is the answer to everything else: an own fault, so the MTA keeps the
 // message and tries again. It tells nothing of what went wrong: that is in the log.
@@ -83,24 +91,42 @@ func newReplyTable(bounceQuota bool) *replyTable {
 // unwrapping, and takes what it does not know for a bounce: so this never wraps
 // and never gives nil.
 func (t *replyTable) of(err error) *smtp.SMTPError {
-	for _, f := range t.failures {
-		if errors.Is(err, f.err) {
-			return &f.reply
+	reply := t.find(err).reply
+	return &reply
+}
+
+// find gives the failure that an error is.
+func (t *replyTable) find(err error) *failure {
+	for i := range t.failures {
+		if errors.Is(err, t.failures[i].err) {
+			return &t.failures[i]
 		}
 	}
 	if m, ok := errors.AsType[*malware](err); ok {
-		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Message contains malware: " + m.names}
+		return &failure{err, malwareReason, smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Message contains malware: " + m.names}}
 	}
 	if r, ok := errors.AsType[*relay.Refusal](err); ok {
-		return passedOn(r.Reply)
+		return &failure{err, nextHopReason, passedOn(r.Reply)}
 	}
-	return &fault
+	return &failure{err, faultReason, fault}
+}
+
+// kinds gives every failure that there is, without a command and a count.
+func (t *replyTable) kinds() []Failure {
+	all := []Failure{
+		{Reason: faultReason, Class: "4xx"}, {Reason: malwareReason, Class: "5xx"},
+		{Reason: nextHopReason, Class: "4xx"}, {Reason: nextHopReason, Class: "5xx"},
+	}
+	for _, f := range t.failures {
+		all = append(all, Failure{Reason: f.reason, Class: class(f.reply.Code)})
+	}
+	return all
 }
 
 // passedOn is what the MTA hears of an answer of the next hop: that answer. Only what
 // it says of how it is spoken to is between it and us, and the operator's to mend.
-func passedOn(r relay.Reply) *smtp.SMTPError {
-	p := &smtp.SMTPError{Code: r.Code, EnhancedCode: r.Enhanced, Message: r.Text}
+func passedOn(r relay.Reply) smtp.SMTPError {
+	p := smtp.SMTPError{Code: r.Code, EnhancedCode: r.Enhanced, Message: r.Text}
 	switch {
 	case slices.Contains(ours, r.Code), r.Code/100 != 4 && r.Code/100 != 5:
 		p.Code, p.EnhancedCode[0] = 451, 4

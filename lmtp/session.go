@@ -82,6 +82,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if err != nil {
 		reply := s.server.replies.of(err)
 		s.server.count(refusal(reply))
+		s.server.failed(atRcpt, err)
 		s.server.Log.Info("recipient", "tx", s.tx.id, "direction", s.server.direction.String(), "from", s.tx.from, "rcpt", to,
 			"action", refusal(reply).String(), "code", reply.Code, "err", err)
 		return reply
@@ -104,7 +105,8 @@ func (s *session) LMTPData(_ io.Reader, status smtp.StatusCollector) error {
 		}
 		return s.server.replies.of(err)
 	}
-	s.server.messages.Add(1)
+	s.server.counters.messages.Add(1)
+	s.server.counters.bytes.Add(msg.Size())
 	s.deliver(msg, began, status)
 	return s.server.replies.of(errUnanswered)
 }
@@ -119,11 +121,17 @@ func (s *session) receive() (*scan.Message, error) {
 		}
 		return nil, err
 	}
-	if err := s.conn.readMessage(spool); err != nil {
+	held := &s.server.counters.spooled
+	if err = s.conn.readMessage(intake{spool, held}); err != nil {
+		held.Add(-spool.Size())
 		spool.Close()
 		return nil, err
 	}
-	return spool.Message()
+	msg, err := spool.Message()
+	if err != nil {
+		held.Add(-spool.Size())
+	}
+	return msg, err
 }
 
 // replyLimit is how long after the end of a message everybody has an answer: less
@@ -180,6 +188,7 @@ func (s *session) scan(ctx context.Context, msg *scan.Message) (v *scan.Verdict,
 	}()
 	ctx, cancel := context.WithTimeout(ctx, maxScan)
 	defer cancel()
+	defer s.server.counters.scan.since(time.Now())
 	v, err = s.server.Scanner.Scan(ctx, msg)
 	if err != nil {
 		return nil, fmt.Errorf("scan: %w", err)
@@ -187,9 +196,7 @@ func (s *session) scan(ctx context.Context, msg *scan.Message) (v *scan.Verdict,
 	if err := v.Check(msg.Size()); err != nil {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
-	if len(v.Odd) > 0 {
-		s.server.ambiguous.Add(1)
-	}
+	s.server.counters.judged(v)
 	return v, nil
 }
 

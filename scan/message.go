@@ -58,6 +58,9 @@ func (s *Spool) Write(b []byte) (int, error) {
 	return n, nil
 }
 
+// Size is how many bytes have been written.
+func (s *Spool) Size() int64 { return s.size }
+
 // Close drops a message that was not finished.
 func (s *Spool) Close() error { return s.file.Close() }
 

@@ -21,12 +21,22 @@ const (
 	reasonWorker      = "worker"         // the scan ended its worker
 )
 
+// Reasons names the kinds of reasons why something was not checked.
+func Reasons() []string {
+	return []string{reasonEncrypted, reasonClosed, reasonDamaged, reasonUnsupported, Kind(reasonLimit), reasonScanError, reasonRules, reasonWorker}
+}
+
+// Kind is what a reason is called without its detail: "limit" of "limit: depth".
+func Kind(reason string) string {
+	kind, _, _ := strings.Cut(reason, ":")
+	return kind
+}
+
 // policyName is what Finding.Malware says where the policy cuts for a reason.
 func policyName(reason string) string {
 	var b strings.Builder
 	b.WriteString("Policy.")
-	kind, _, _ := strings.Cut(reason, ":")
-	for _, word := range strings.Fields(kind) {
+	for _, word := range strings.Fields(Kind(reason)) {
 		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
 	return b.String()

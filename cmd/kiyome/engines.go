@@ -189,7 +189,7 @@ func (e *engines) run(ctx context.Context, m *scan.Message, j scan.Job) (*scan.V
 
 // Stats tells what the engines have done.
 func (e *engines) Stats() worker.Stats {
-	s := worker.Stats{Workers: e.workers, Scans: e.scans.Load(), Busy: int(e.busy.Load())}
+	s := worker.Stats{Workers: e.workers, Want: e.workers, Scans: e.scans.Load(), Busy: int(e.busy.Load())}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.current != nil {

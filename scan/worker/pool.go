@@ -156,6 +156,9 @@ func (p *Pool) poisoned(m *scan.Message, deaths int, version string) (*scan.Verd
 	if deaths < 2 {
 		return nil, nil
 	}
+	p.mu.Lock()
+	p.stats.Poisonous++
+	p.mu.Unlock()
 	if err := p.o.Poison.Add(key, version); err != nil {
 		return nil, fmt.Errorf("%w; its digest was not kept: %w", ErrDied, err)
 	}
@@ -208,6 +211,7 @@ func (p *Pool) end(ctx context.Context, r *run, err error) (evicted bool) {
 	switch {
 	case err == nil:
 		p.stats.Scans++
+		p.stats.Answered = time.Now()
 		p.give(r.w)
 	case errors.As(err, &f):
 		p.give(r.w)
@@ -309,7 +313,10 @@ func (p *Pool) Stats() Stats {
 	if p.gen != nil {
 		s.Workers = p.gen.alive + len(p.outgoing)
 	}
-	s.Busy = p.busy
+	s.Busy, s.Waiting, s.Want = p.busy, len(p.queue), p.want()
+	if p.o.Poison != nil {
+		s.Poison = p.o.Poison.Len()
+	}
 	for r := range p.running {
 		if r.lane || r.late {
 			s.Slow++

@@ -188,6 +188,9 @@ func TestDeathWithoutAFindingIsTriedAgainThenGivenUp(t *testing.T) {
 				t.Errorf("after it: %+v, %v", v, err)
 			}
 			waitFor(t, "three deaths", func() bool { s := p.Stats(); return s.Died+s.Killed == 3 })
+			if s := p.Stats(); s.Poisonous != 1 || s.Poison != 1 || s.Scans != 1 || time.Since(s.Answered) > time.Minute {
+				t.Errorf("stats: %+v", s)
+			}
 		})
 	}
 }
@@ -468,7 +471,7 @@ func TestSlowScansDoNotHoldUpOthers(t *testing.T) {
 				}
 			}
 			waitFor(t, "as many workers as before", func() bool { return p.Stats().Workers == workers })
-			if s := p.Stats(); s.Died+s.Killed != 0 || s.Slow != 0 {
+			if s := p.Stats(); s.Died+s.Killed != 0 || s.Slow != 0 || s.TurnSlow < slow || s.TurnedOut == 0 || s.Want != workers {
 				t.Errorf("stats: %+v", s)
 			}
 		})

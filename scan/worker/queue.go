@@ -128,8 +128,11 @@ var laneToken = &process{}
 func (p *Pool) turnSlow(r *run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if r.done {
+		return
+	}
+	p.stats.TurnSlow++
 	switch {
-	case r.done:
 	case p.slow < p.laneCount():
 		r.lane = true
 		p.takeLane()
@@ -148,6 +151,7 @@ func (p *Pool) evictLate() {
 	for r := range p.running {
 		if r.late && !r.evicted {
 			r.evicted = true
+			p.stats.TurnedOut++
 			p.dismiss(r.w)
 			p.fill()
 			return
@@ -262,6 +266,7 @@ func (p *Pool) replace(g *generation) {
 			p.mu.Unlock()
 			return
 		}
+		p.stats.Failed++
 		p.mu.Unlock()
 		p.o.Log.Error("no worker started", "err", err, "retry", pause)
 		select {

@@ -84,7 +84,8 @@ func fill[T comparable](v *T, value T) {
 	}
 }
 
-// Stats is what the pool has done since it started.
+// Stats is what the pool has done since it started. What has no name in JSON is for the
+// metrics only.
 type Stats struct {
 	Workers  int    `json:"workers"`  // that serve now
 	Scans    uint64 `json:"scans"`    // verdicts given
@@ -94,4 +95,13 @@ type Stats struct {
 	Busy     int    `json:"busy"`
 	Slow     int    `json:"slow"`
 	Rules    string `json:"rules"`
+
+	Want      int       `json:"-"` // workers that there should be
+	Waiting   int       `json:"-"` // scans that wait for a worker
+	TurnedOut uint64    `json:"-"` // workers taken from a slow scan, which starts over later
+	TurnSlow  uint64    `json:"-"` // scans that took longer than Options.Slow
+	Poisonous uint64    `json:"-"` // messages that ended two workers
+	Poison    int       `json:"-"` // digests of such messages that are kept
+	Failed    uint64    `json:"-"` // starts of a worker that failed
+	Answered  time.Time `json:"-"` // when a worker gave a verdict last
 }
