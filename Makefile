@@ -9,7 +9,7 @@ VERSION  := $(shell git describe --always --dirty 2>/dev/null)
 BINARY   := build/kiyome
 
 # Packages whose tests are cheap enough for the race detector; the others run without.
-RACE     := kiyome/accounts kiyome/lmtp kiyome/store kiyome/scan/report kiyome/cmd/kiyome/config kiyome/cmd/kiyome/control kiyome/cmd/kiyome/web
+RACE     := kiyome/accounts kiyome/lmtp kiyome/store kiyome/scan/report kiyome/cmd/kiyome/config kiyome/cmd/kiyome/control kiyome/cmd/kiyome/web kiyome/cmd/kiyome/monitor
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

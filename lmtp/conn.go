@@ -30,12 +30,15 @@ var errTooManySessions = errors.New("too many sessions")
 type listener struct {
 	net.Listener
 	server *Server
+	left   atomic.Int64 // since when it does not wait for a connection, in nanoseconds since 1970; 0: it waits
 }
 
 // Accept refuses with 421, and not with silence, what is over the limit.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
+		l.left.Store(0)
 		nc, err := l.Listener.Accept()
+		l.left.Store(time.Now().UnixNano())
 		if err != nil {
 			return nil, err
 		}

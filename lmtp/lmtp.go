@@ -13,6 +13,7 @@ package lmtp
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -97,7 +98,7 @@ type Server struct {
 	recorded  registry // outgoing messages of accounts whose removals are written down
 
 	mu        sync.Mutex
-	listeners []net.Listener
+	listeners []*listener
 	conns     map[*conn]struct{}
 	closing   bool
 	open      sync.WaitGroup
@@ -145,9 +146,11 @@ func (s *Server) Serve(l net.Listener) error {
 		s.mu.Unlock()
 		return l.Close()
 	}
-	s.listeners = append(s.listeners, l)
+	own := &listener{Listener: l, server: s}
+	own.left.Store(time.Now().UnixNano())
+	s.listeners = append(s.listeners, own)
 	s.mu.Unlock()
-	err := s.smtp.Serve(&listener{Listener: l, server: s})
+	err := s.smtp.Serve(own)
 	if s.isClosing() {
 		return nil
 	}
@@ -186,6 +189,22 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancel()
 	s.smtp.Close()
 	return err
+}
+
+// acceptTime is how long it may take until the next connection is waited for.
+const acceptTime = 10 * time.Second
+
+// Alive reports, as an error, that connections are not accepted any more though nobody
+// has ended the server. That it returns at all shows that its lock comes round.
+func (s *Server) Alive() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		if left := l.left.Load(); left != 0 && !s.closing && time.Since(time.Unix(0, left)) > acceptTime {
+			return fmt.Errorf("%s: no connection has been accepted since %s", l.Addr(), time.Unix(0, left).Format(time.RFC3339))
+		}
+	}
+	return nil
 }
 
 func (s *Server) isClosing() bool {

@@ -41,6 +41,7 @@ type Stats struct {
 	Bytes       int64 `json:"-"` // of messages taken in whole
 	Spooled     int64 `json:"-"` // bytes of messages that are held now
 
+	Outcomes  map[string]int64 `json:"-"` // recipients, by all that they can get
 	Failures  []Failure        `json:"-"` // recipients that did not get their mail, by why
 	Lookups   map[string]int64 `json:"-"` // of accounts: "found", "unknown", "error"
 	Unchecked map[string]int64 `json:"-"` // messages that something of could not be checked, by the kind of reason
@@ -208,10 +209,19 @@ func (s *Server) Stats() Stats {
 		NoticeOnly: n(noticeOnly), Unscanned: n(unscanned), Repeated: n(repeated), Deferred: n(deferred), Refused: n(refused),
 		Forwarded:   c.forwarded.Load(),
 		Connections: c.connections.Load(), TurnedAway: c.turnedAway.Load(), Bytes: c.bytes.Load(), Spooled: c.spooled.Load(),
-		Failures: c.failureCounts(), Lookups: c.lookups.counts(), Unchecked: c.unchecked.counts(),
+		Outcomes: c.outcomes(), Failures: c.failureCounts(), Lookups: c.lookups.counts(), Unchecked: c.unchecked.counts(),
 		Findings: c.findings.counts(), Faults: c.faults.counts(), NextHop: c.nextHopSaid.counts(),
 		Scan: c.scan.stats(), Store: c.store.stats(), Relay: c.relay.stats(),
 	}
+}
+
+// outcomes has what was done for recipients by the names that the log has for it.
+func (c *counters) outcomes() map[string]int64 {
+	all := make(map[string]int64, numActions)
+	for a := range numActions {
+		all[a.String()] = c.actions[a].Load()
+	}
+	return all
 }
 
 // failureCounts lists the failures in a fixed order.

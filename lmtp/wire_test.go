@@ -252,3 +252,21 @@ func TestSpoolFailureIs4xx(t *testing.T) {
 	c.sends(dotted("small\r\n"))
 	c.reads("250 ")
 }
+
+func TestAliveTellsOfConnectionsThatAreNotAccepted(t *testing.T) {
+	w := newWorld(t)
+	w.dial()
+	if err := w.server.Alive(); err != nil {
+		t.Errorf("a server that accepts: %v", err)
+	}
+	w.server.mu.Lock()
+	l := w.server.listeners[0]
+	w.server.mu.Unlock()
+	eventually(t, "it waits for the next connection", func() bool { return l.left.Load() == 0 })
+	l.left.Store(time.Now().Add(-2 * acceptTime).UnixNano())
+	if err := w.server.Alive(); err == nil || !strings.Contains(err.Error(), w.addr) {
+		t.Errorf("nobody waits for connections: %v", err)
+	}
+	w.dial() // and goes on
+	eventually(t, "alive again", func() bool { return w.server.Alive() == nil })
+}

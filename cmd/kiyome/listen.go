@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -13,17 +14,31 @@ import (
 	"kiyome/cmd/kiyome/config"
 )
 
-// sockets are where mail comes in, for both directions, and members.
-type sockets struct{ inbound, outbound, page []net.Listener }
+// sockets are where mail comes in, for both directions, and members, and where the server
+// is watched.
+type sockets struct{ inbound, outbound, page, monitor []net.Listener }
+
+// socketNames are the names under which systemd passes them.
+var socketNames = []string{"inbound", "outbound", "page", "monitor"}
+
+// all gives every one of them.
+func (s sockets) all() []net.Listener { return slices.Concat(s.inbound, s.outbound, s.page, s.monitor) }
 
 // passedSockets gives the sockets that systemd passes under the names "inbound",
-// "outbound" and "page". To be called before any child is started: it keeps them ours.
+// "outbound", "page" and "monitor". To be called before any child is started: it keeps them ours.
 func passedSockets() (sockets, error) {
 	passed, err := activation.ListenersWithNames()
 	if err != nil {
 		return sockets{}, fmt.Errorf("sockets from systemd: %w", err)
 	}
-	return sockets{passed["inbound"], passed["outbound"], passed["page"]}, nil
+	s := sockets{passed["inbound"], passed["outbound"], passed["page"], passed["monitor"]}
+	for name, all := range passed {
+		if !slices.Contains(socketNames, name) {
+			closeAll(slices.Concat(all, s.all()))
+			return sockets{}, fmt.Errorf("systemd passes a socket under the name %q: FileDescriptorName= has to be one of %s", name, strings.Join(socketNames, ", "))
+		}
+	}
+	return s, nil
 }
 
 // openSockets opens the sockets that the configuration names, where none were passed.
@@ -41,6 +56,12 @@ func openSockets(c *config.Config, s sockets) (sockets, error) {
 		if s.outbound, err = listenAll(c.Outbound.Listen, mode); err != nil {
 			closeAll(s.inbound)
 			return s, fmt.Errorf("outbound.listen: %w", err)
+		}
+	}
+	if len(s.monitor) == 0 {
+		if s.monitor, err = listenAll(c.Monitor.Listen, mode); err != nil {
+			closeAll(slices.Concat(s.inbound, s.outbound))
+			return s, fmt.Errorf("monitor.listen: %w", err)
 		}
 	}
 	if len(s.inbound)+len(s.outbound) == 0 {

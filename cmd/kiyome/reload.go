@@ -107,6 +107,7 @@ func (s *server) Reload(ctx context.Context) (control.Reloaded, error) {
 
 // refuse tells that the rules in service stay.
 func (s *server) refuse(err error) (control.Reloaded, error) {
+	s.reloaded(err)
 	s.log.Error("rules not taken into service", "err", err, "serving", s.Rules().Version)
 	return control.Reloaded{}, fmt.Errorf("%w: %w", control.ErrRefused, err)
 }
@@ -125,6 +126,7 @@ func (s *server) swap(ctx context.Context, set rules.Compiled, c *config.Config)
 	s.mu.Lock()
 	s.rules = set
 	s.mu.Unlock()
+	s.reloaded(nil)
 	s.log.Info("rules in service", "version", set.Version, "rules", set.Rules, "before", old.Version)
 	return nil
 }
@@ -174,9 +176,9 @@ func (s *server) Status(context.Context) (control.Status, error) {
 		Started:  s.started,
 		Uptime:   int64(time.Since(s.started).Seconds()),
 		Config:   s.config.File,
-		Listen:   s.listen.inbound,
-		Filter:   s.listen.outbound,
-		Page:     s.listen.page,
+		Listen:   addressTexts(s.sockets.inbound),
+		Filter:   addressTexts(s.sockets.outbound),
+		Page:     addressTexts(s.sockets.page),
 		NextHop:  s.config.Outbound.NextHop,
 		Sandbox:  s.config.Scan.Sandbox != "off",
 		Rules:    s.Rules(),

@@ -79,12 +79,14 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	return s.serve(ctx, all)
 }
 
-// attend answers SIGHUP and tells systemd how we are.
+// attend answers SIGHUP and tells systemd how we are. The watchdog hears of us only when
+// we are alive by our own measure.
 func (s *server) attend(ctx context.Context, hup <-chan os.Signal) {
 	s.notify(daemon.SdNotifyReady)
 	var watchdog <-chan time.Time
-	if interval, err := daemon.SdWatchdogEnabled(false); err == nil && interval > 0 {
-		t := time.NewTicker(interval / 2)
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err == nil && interval > 0 {
+		t := time.NewTicker(interval / 3) // one check may fail, for a machine that was busy
 		defer t.Stop()
 		watchdog = t.C
 	}
@@ -94,11 +96,22 @@ func (s *server) attend(ctx context.Context, hup <-chan os.Signal) {
 			s.notify(daemon.SdNotifyStopping)
 			return
 		case <-watchdog:
-			s.notify(daemon.SdNotifyWatchdog)
+			s.prove(ctx, interval/3)
 		case <-hup:
 			go s.hangup(ctx) // new workers may take longer than the watchdog waits
 		}
 	}
+}
+
+// prove tells the watchdog that the server is alive, if it is.
+func (s *server) prove(ctx context.Context, limit time.Duration) {
+	check, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := s.Alive(check); err != nil && ctx.Err() == nil {
+		s.log.Error("not alive: systemd will restart this server unless that ends", "err", err)
+		return
+	}
+	s.notify(daemon.SdNotifyWatchdog)
 }
 
 // hangup reloads, which logs what came of it.

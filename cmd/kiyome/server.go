@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kiyome/accounts"
 	"kiyome/cmd/kiyome/config"
 	"kiyome/cmd/kiyome/control"
+	"kiyome/cmd/kiyome/monitor"
 	"kiyome/cmd/kiyome/web"
 	"kiyome/lmtp"
 	"kiyome/rules"
@@ -46,9 +48,11 @@ type server struct {
 
 	reloading sync.Mutex // one change of the rules at a time
 	passwords []string   // in service; guarded by reloading
-	mu        sync.Mutex // guards rules
+	mu        sync.Mutex // guards rules and reloads
 	rules     rules.Compiled
-	listen    addresses
+	reloads   reloads
+	sockets   sockets
+	stopping  atomic.Bool
 
 	undo []func(context.Context) error // what close has to do, in reverse
 }
@@ -119,8 +123,11 @@ func (s *server) close(ctx context.Context) error {
 func (s *server) startScanner(ctx context.Context) error {
 	set, problems, err := buildRules(ctx, s.config)
 	s.logProblems(problems)
+	var lost error
 	if errors.Is(err, rules.ErrWouldLose) {
 		s.log.Error("the rules on disk lack some that served: those compiled before go on serving", "err", err)
+		lost = err
+		s.reloaded(lost)
 		set, err = rules.Current(s.config.State(rulesName))
 	}
 	if err != nil {
@@ -150,6 +157,9 @@ func (s *server) startScanner(ctx context.Context) error {
 	}
 	s.onClose(s.scanner.Close)
 	s.rules = set
+	if lost == nil {
+		s.reloaded(nil)
+	}
 	return selfTest(ctx, s.scanner)
 }
 
@@ -260,14 +270,11 @@ func existingMaildir(template, address string) (string, bool) {
 	return dir, err == nil && info.IsDir()
 }
 
-// addresses is where the server takes mail, and shows its page, for people.
-type addresses struct{ inbound, outbound, page []string }
-
 // serve takes mail from the sockets until ctx ends, then finishes what is under way.
 func (s *server) serve(ctx context.Context, all sockets) error {
-	s.listen = addresses{addressTexts(all.inbound), addressTexts(all.outbound), addressTexts(all.page)}
-	s.log.Info("serving", "version", versionText(), "listen", s.listen.inbound, "outbound", s.listen.outbound, "page", s.listen.page,
-		"rules", s.rules.Version, "accounts", s.config.State(databaseName))
+	s.sockets = all
+	s.log.Info("serving", "version", versionText(), "listen", addressTexts(all.inbound), "outbound", addressTexts(all.outbound),
+		"page", addressTexts(all.page), "monitor", addressTexts(all.monitor), "rules", s.rules.Version, "accounts", s.config.State(databaseName))
 	failed := make(chan error, len(all.inbound)+len(all.outbound)+1)
 	go func() { failed <- s.control.Serve() }()
 	for _, l := range all.inbound {
@@ -279,12 +286,27 @@ func (s *server) serve(ctx context.Context, all sockets) error {
 	for _, l := range all.page {
 		go s.servePage(l)
 	}
+	s.watched(all.monitor)
 	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
 	return errors.Join(err, s.shutdown(context.WithoutCancel(ctx)))
+}
+
+// watched answers on the sockets for that until the server is closed. Its failure is no
+// reason to take no mail.
+func (s *server) watched(all []net.Listener) {
+	m := monitor.New(s, s.log)
+	s.onClose(func(context.Context) error { return m.Close() })
+	for _, l := range all {
+		go func() {
+			if err := m.Serve(l); err != nil {
+				s.log.Error("monitor", "listen", addressText(l.Addr()), "err", err)
+			}
+		}()
+	}
 }
 
 // finishTime is how long transactions under way may take to finish at the end. What is
@@ -294,6 +316,7 @@ const finishTime = 60 * time.Second
 func (s *server) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()
+	s.stopping.Store(true)
 	s.log.Info("stopping")
 	ended := make(chan error)
 	go func() { ended <- s.outbound.Shutdown(ctx) }()

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"kiyome/lmtp"
 )
 
 // TestSystemdIsTold starts a server the way systemd does for Type=notify with a watchdog.
@@ -50,6 +55,37 @@ func TestSystemdIsTold(t *testing.T) {
 	next("STOPPING=1")
 	if status := s.exitOf(p); status != 0 {
 		t.Errorf("exit %d", status)
+	}
+}
+
+// The watchdog is there for a server that hangs: a ticker alone would go on.
+func TestTheWatchdogHearsOnlyOfAServerThatIsAlive(t *testing.T) {
+	notify := filepath.Join(t.TempDir(), "notify.sock")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	t.Setenv("NOTIFY_SOCKET", notify)
+	told := func() string {
+		b := make([]byte, 100)
+		c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		n, _ := c.Read(b)
+		return string(b[:n])
+	}
+	var log bytes.Buffer
+	s := &server{
+		log: slog.New(slog.NewTextHandler(&log, nil)), scanner: fakeScanner{},
+		inbound: lmtp.NewServer(lmtp.Options{}), outbound: lmtp.NewServer(lmtp.Options{}),
+	}
+	s.prove(t.Context(), time.Minute)
+	if got := told(); got != "WATCHDOG=1" {
+		t.Errorf("alive: told %q", got)
+	}
+	s.mu.Lock() // for ever
+	s.prove(t.Context(), 10*time.Millisecond)
+	if got := told(); got != "" || !strings.Contains(log.String(), "not alive") {
+		t.Errorf("hanging: told %q, log %s", got, log.String())
 	}
 }
 

@@ -28,6 +28,7 @@ type Config struct {
 	Page      Page
 	Billing   Billing
 	Control   Control
+	Monitor   Monitor
 	Log       Log
 }
 
@@ -158,6 +159,12 @@ type Campaign struct {
 // Control is the socket by which commands reach the server.
 type Control struct {
 	Group string // whose members may use it besides root and the server's own user; "" for nobody
+}
+
+// Monitor is where programs ask how the server is.
+type Monitor struct {
+	Listen []string // host:port or unix:PATH
+	Public bool     // Listen may name addresses that other machines reach
 }
 
 // Log is what the server writes to standard error.

@@ -93,6 +93,9 @@ func TestPrintIsReadBackAsTheSame(t *testing.T) {
 			disable = ["x*", "set-file:y.yar"]
 			[rules.set.other]
 			min_score = 1
+			[monitor]
+			listen = ["0.0.0.0:9424", "unix:/run/monitor.sock"]
+			public = true
 			[scan.limits]
 			unpacked = "1536MiB"
 			memory = 100000000

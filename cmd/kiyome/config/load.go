@@ -91,6 +91,7 @@ func Parse(file string, text []byte) (*Config, error) {
 	p.campaigns()
 	p.outbound()
 	p.page()
+	p.monitor()
 	if len(p.mistakes) > 0 {
 		slices.SortStableFunc(p.mistakes, func(a, b Mistake) int { return a.Line - b.Line })
 		return nil, p.mistakes
@@ -291,6 +292,19 @@ func (p *parser) page() {
 		p.report("page.imap_tls", quote(c.IMAP)+` is another machine, to which passwords would go in the clear: say "tls", "starttls" or, if that shall be, "none"`)
 	case onSocket && c.IMAPTLSName == "" && (c.IMAPTLS == "tls" || c.IMAPTLS == "starttls"):
 		p.report("page.imap_tls", "a certificate cannot be checked against a unix socket: it needs page.imap_tls_name")
+	}
+}
+
+// monitor checks what the single keys cannot.
+func (p *parser) monitor() {
+	for _, address := range p.config.Monitor.Listen {
+		switch {
+		case address == "": // told already
+		case slices.Contains(p.config.Inbound.Listen, address), slices.Contains(p.config.Outbound.Listen, address), slices.Contains(p.config.Page.Listen, address):
+			p.report("monitor.listen", quote(address)+" is where mail or members come in")
+		case !p.config.Monitor.Public && !IsLocal(address):
+			p.report("monitor.listen", quote(address)+" can be reached from other machines, and asks for no password; monitor.public = true allows that")
+		}
 	}
 }
 

@@ -85,6 +85,9 @@ func (c *Config) settings() []setting {
 
 		{"control.group", text(&c.Control.Group, oneLine), `A group whose members may use control.sock, besides root and the server's own user.`},
 
+		{"monitor.listen", distinct(texts(&c.Monitor.Listen, listenAddress)), `Where programs ask how the server is (metrics, health, profiles), by HTTP: host:port of this machine or unix:PATH, "127.0.0.1:9424" for instance; empty for nowhere. Sockets that systemd passes under the name "monitor" are served instead.`},
+		{"monitor.public", yesno(&c.Monitor.Public), `monitor.listen may name an address that other machines reach. Nobody is asked for a password there; profiles stay on this machine.`},
+
 		{"log.format", choice(&c.Log.Format, "text", "json"), `Of the log on standard error.`},
 		{"log.level", choice(&c.Log.Level, "debug", "info", "warn", "error"), `From which level on.`},
 	}
