@@ -44,8 +44,11 @@ fuzz: deps-build ## every fuzz target for FUZZTIME
 		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
 	done
 
-install: build ## the program and shell completions, below PREFIX
+install: build ## the program, units for systemd and shell completions, below PREFIX
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/kiyome
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for u in cmd/kiyome/systemd/*; do sed 's,/usr/local/,$(PREFIX)/,' $$u | install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/kiyome/README.md
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	$(BINARY) completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/kiyome
 	$(BINARY) completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kiyome

@@ -27,6 +27,7 @@ const asCommand = "KIYOME_TEST_AS_COMMAND"
 func TestMain(m *testing.M) {
 	worker.Main()
 	if os.Getenv(asCommand) != "" {
+		confine(os.Getenv(systemCalls))
 		main()
 	}
 	os.Setenv(asCommand, "1")

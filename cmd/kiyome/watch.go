@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,11 +131,19 @@ func greeted(ctx context.Context, a net.Addr) error {
 	if end, ok := ctx.Deadline(); ok {
 		c.SetDeadline(end)
 	}
-	var code [3]byte
-	_, err = c.Read(code[:])
-	if text := string(code[:]); err == nil && text != "220" && text != "421" {
-		err = fmt.Errorf("it greets with %q", text)
+	in := bufio.NewReader(io.LimitReader(c, 10<<10))
+	switch greeting, err := in.ReadString('\n'); {
+	case err != nil:
+		return err
+	case strings.HasPrefix(greeting, "421"):
+		return nil
+	case !strings.HasPrefix(greeting, "220"):
+		return fmt.Errorf("it greets with %.40q", greeting)
 	}
+	if _, err := io.WriteString(c, "QUIT\r\n"); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, in)
 	return err
 }
 

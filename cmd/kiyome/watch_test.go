@@ -182,6 +182,9 @@ func TestReadyTellsWhatIsInTheWay(t *testing.T) {
 		t.Errorf("no refused rules:\n%s", strings.Join(linesWith(text, "_rules_"), ""))
 	}
 	s.ready("") // what served before serves on
+	if odd := linesWith(p.said(), "reset by peer"); len(odd) > 0 {
+		t.Errorf("those who ask fill the log: %q", odd)
+	}
 }
 
 // childrenOf lists the child processes of a process.
