@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -43,20 +44,22 @@ func numbered(n int) (msg string, infected bool) {
 // load sends numbered messages from several clients until stopped, each again until
 // it is acknowledged, as an MTA does.
 type load struct {
-	port   int
-	mu     sync.Mutex
-	next   int
-	acked  map[int]bool
-	lost   map[int]bool // a reply was lost: the message may be there twice
-	others []string     // replies that are neither 250 nor 4xx
-	wg     sync.WaitGroup
-	stop   chan bool
+	port    int
+	mu      sync.Mutex
+	next    int
+	acked   map[int]bool
+	lost    map[int]bool // a reply was lost: the message may be there twice
+	others  []string     // replies that are neither 250 nor 4xx
+	put     map[string]int
+	refused int // connections
+	wg      sync.WaitGroup
+	stop    chan bool
 }
 
 func startLoad(s *site, clients int) *load { return loadOn(s.LMTP, clients) }
 
 func loadOn(port, clients int) *load {
-	l := &load{port: port, acked: map[int]bool{}, lost: map[int]bool{}, stop: make(chan bool)}
+	l := &load{port: port, acked: map[int]bool{}, lost: map[int]bool{}, put: map[string]int{}, stop: make(chan bool)}
 	for range clients {
 		l.wg.Go(l.client)
 	}
@@ -78,7 +81,7 @@ func (l *load) client() {
 		msg, _ := numbered(n)
 		for try := 0; ; try++ {
 			if c == nil {
-				c = redial(l.port)
+				c = l.redial()
 			}
 			reply := c.deliver(msg, "taro@example.jp")[0]
 			l.note(n, reply)
@@ -95,10 +98,16 @@ func (l *load) client() {
 }
 
 // redial connects as soon as there is a server again.
-func redial(port int) *lmtpClient {
+func (l *load) redial() *lmtpClient {
 	for {
-		if c, err := dialLMTP(port); err == nil {
+		c, err := dialLMTP(l.port)
+		if err == nil {
 			return c
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			l.mu.Lock()
+			l.refused++
+			l.mu.Unlock()
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -112,7 +121,9 @@ func (l *load) note(n int, reply string) {
 		l.acked[n] = true
 	case strings.HasPrefix(reply, "broken"), strings.HasPrefix(reply, "451 4.4.2"): // the next hop's reply, then
 		l.lost[n] = true
-	case !strings.HasPrefix(reply, "4"):
+	case strings.HasPrefix(reply, "4"):
+		l.put[reply[:min(len(reply), 9)]]++
+	default:
 		l.others = append(l.others, reply)
 	}
 }
@@ -165,7 +176,7 @@ func (l *load) end(t *testing.T, s *site, workersDie bool) {
 	if len(l.acked) < 20 {
 		t.Errorf("only %d messages went through", len(l.acked))
 	}
-	t.Logf("%d acknowledged, %d replies lost", len(l.acked), len(l.lost))
+	t.Logf("%d acknowledged, %d replies lost, %d connections refused, put off: %v", len(l.acked), len(l.lost), l.refused, l.put)
 }
 
 func TestKilledServerLosesNothing(t *testing.T) {

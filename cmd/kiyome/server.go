@@ -98,6 +98,7 @@ func openServer(ctx context.Context, c *config.Config, passed sockets, log *slog
 	if err != nil {
 		return nil, err
 	}
+	s.onClose(s.unloading)
 	s.onClose(s.control.Close)
 	return s, nil
 }
@@ -105,6 +106,13 @@ func openServer(ctx context.Context, c *config.Config, passed sockets, log *slog
 // removalsKept is for how long the history of removals is kept.
 func removalsKept(c *config.Config) time.Duration {
 	return time.Duration(c.Removals.Days) * 24 * time.Hour
+}
+
+// unloading waits for a change of the rules that was told to end: nothing of it is left behind.
+func (s *server) unloading(context.Context) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	return nil
 }
 
 func (s *server) onClose(f func(context.Context) error) { s.undo = append(s.undo, f) }

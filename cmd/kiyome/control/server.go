@@ -36,6 +36,7 @@ type Server struct {
 	Options
 	http *http.Server
 	l    net.Listener
+	end  context.CancelFunc // of what requests have begun and wait for
 }
 
 // Listen makes the socket. The lock of the account database must be held: it is what
@@ -45,8 +46,10 @@ func Listen(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	s := &Server{Options: o, l: l}
+	ctx, end := context.WithCancel(context.Background())
+	s := &Server{Options: o, l: l, end: end}
 	s.http = &http.Server{
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		Handler:           s.guard(s.handler()),
 		ConnContext:       withPeer,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -88,8 +91,10 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Close removes the socket and lets running commands finish until ctx ends.
+// Close removes the socket and lets running commands finish until ctx ends. What the
+// operator was asked for is told to end: rules may take minutes to compile.
 func (s *Server) Close(ctx context.Context) error {
+	s.end()
 	err := s.http.Shutdown(ctx)
 	return errors.Join(err, s.http.Close())
 }
