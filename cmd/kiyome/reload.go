@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kiyome/accounts"
 	"kiyome/cmd/kiyome/config"
@@ -38,7 +41,7 @@ func buildRules(ctx context.Context, c *config.Config) (rules.Compiled, []rules.
 	child := exec.CommandContext(ctx, self, "rules", "build", "--json", "--config", "/dev/stdin")
 	child.Stdin, child.Stdout, child.Stderr = &in, &out, &errs
 	var b built
-	if err := child.Run(); err != nil {
+	if err := runQuietly(child); err != nil {
 		_ = json.Unmarshal(out.Bytes(), &b) // most failures print nothing there
 		if said := strings.TrimPrefix(strings.TrimSpace(errs.String()), "kiyome: "); said != "" {
 			err = errors.New(said)
@@ -53,6 +56,25 @@ func buildRules(ctx context.Context, c *config.Config) (rules.Compiled, []rules.
 	}
 	set, err := rules.Current(c.State(rulesName))
 	return set, b.Problems, err
+}
+
+// quiet is the priority at which rules are compiled: below that of mail.
+const quiet = 10
+
+// runQuietly runs a child at a low priority.
+func runQuietly(child *exec.Cmd) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()                                                                // never unlocked: the thread ends, and its priority with it
+		if now, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil && 20-now < quiet { // getpriority(2): the kernel counts from 40 down
+			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, quiet) // else it is as loud as the rest
+		}
+		started <- child.Start()
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	return child.Wait()
 }
 
 // lossError is rules.ErrWouldLose in the words of the child that found it.

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -101,5 +104,28 @@ func TestRulesThatTheWorkersDoNotTakeAreTakenBack(t *testing.T) {
 	now, err := rules.Current(cfg.State(rulesName))
 	if err != nil || now.Digest != first.Digest || sv.Rules().Digest != first.Digest {
 		t.Errorf("a restart would come up with %s, not %s, %v", now.Version, first.Version, err)
+	}
+}
+
+func TestRulesAreCompiledAtALowPriority(t *testing.T) {
+	nice := func(run func(*exec.Cmd) error) string {
+		t.Helper()
+		var out bytes.Buffer
+		child := exec.Command("cut", "-d", " ", "-f", "19", "/proc/self/stat") // proc(5)
+		child.Stdout = &out
+		if err := run(child); err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(out.String())
+	}
+	before := nice((*exec.Cmd).Run)
+	if own, err := strconv.Atoi(before); err != nil || own >= quiet {
+		t.Skipf("the test itself has priority %s", before)
+	}
+	if got := nice(runQuietly); got != strconv.Itoa(quiet) {
+		t.Errorf("the child's priority is %s, want %d", got, quiet)
+	}
+	if got := nice((*exec.Cmd).Run); got != before {
+		t.Errorf("that of others is %s now, and was %s", got, before)
 	}
 }

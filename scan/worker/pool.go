@@ -227,21 +227,24 @@ func (p *Pool) end(ctx context.Context, r *run, err error) (evicted bool) {
 	return r.evicted
 }
 
-// Swap puts other rules in service: new workers are started with them and, when
-// all are ready, take over; the old ones finish what they do. On an error nothing has changed.
+// Swap puts other rules in service: new workers are started with them, a few at a time so
+// that scans that run are not held up, and, when all are ready, take over; the old ones finish what they do. On an error nothing has changed.
 // For as long as it takes there are twice as many workers.
 func (p *Pool) Swap(ctx context.Context, set rules.Compiled, c rules.Config) error {
 	p.swap.Lock()
 	defer p.swap.Unlock()
 	p.mu.Lock()
-	closed := p.closed
+	closed, abreast := p.closed, p.o.Workers
+	if p.gen != nil {
+		abreast = max(1, p.o.Workers/4)
+	}
 	p.mu.Unlock()
 	if closed {
 		return ErrClosed
 	}
 	g := &generation{start: start{Rules: set, Config: c, Engine: p.o.Engine, Memory: p.o.Memory}}
 	g.start.Engine.Passwords = p.passwords
-	fresh, err := p.startAll(ctx, g, p.o.Workers)
+	fresh, err := p.startAll(ctx, g, p.o.Workers, abreast)
 	if err != nil {
 		return err
 	}
@@ -268,8 +271,8 @@ func (p *Pool) SetPasswords(list []string) {
 	p.passwords = list
 }
 
-// startAll starts n workers side by side; all or none.
-func (p *Pool) startAll(ctx context.Context, g *generation, n int) ([]*process, error) {
+// startAll starts n workers, as many abreast as it is told; all or none.
+func (p *Pool) startAll(ctx context.Context, g *generation, n, abreast int) ([]*process, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
@@ -277,10 +280,12 @@ func (p *Pool) startAll(ctx context.Context, g *generation, n int) ([]*process, 
 		w   *process
 		err error
 	}
-	results := make(chan result, n)
+	results, turn := make(chan result, n), make(chan struct{}, abreast)
 	for range n {
 		go func() {
+			turn <- struct{}{}
 			w, err := p.start(ctx, g)
+			<-turn
 			results <- result{w, err}
 		}()
 	}
@@ -289,6 +294,7 @@ func (p *Pool) startAll(ctx context.Context, g *generation, n int) ([]*process, 
 	for range n {
 		if r := <-results; r.err != nil {
 			errs = append(errs, r.err)
+			cancel() // the others are not wanted any more
 		} else {
 			fresh = append(fresh, r.w)
 		}
