@@ -59,7 +59,11 @@ func (db *DB) Check() (problems []string, accounts int, err error) {
 // example, without changing a byte. The error is one of those of Open, or
 // ErrDamaged with the first problem.
 func CheckFile(file string) error {
-	db, err := open(file, Options{}, os.O_RDONLY)
+	l, err := lockAs(file, Options{}, os.O_RDONLY)
+	var db *DB
+	if err == nil {
+		db, err = l.open()
+	}
 	if err != nil {
 		return fmt.Errorf("check account database %s: %w%s", file, err, remedy(err))
 	}

@@ -53,19 +53,65 @@ type DB struct {
 // Open opens an existing database for reading and writing and checks that it
 // is one of ours, whole and not newer. It never makes one, and changes no byte.
 //
-// Every page is read, so it takes time in proportion to the file. The errors are
-// ErrMissing, ErrForeign, ErrDamaged, ErrNewer, ErrLocked, or what the system
+// Every page is read, so it takes time in proportion to the file: see Lock. The errors
+// are ErrMissing, ErrForeign, ErrDamaged, ErrNewer, ErrLocked, or what the system
 // said; each names the file and what to do. On a read-only file system look-ups
 // work and changes fail.
 func Open(file string, o Options) (*DB, error) {
-	db, err := open(file, o, os.O_RDWR)
+	l, err := Lock(file, o)
+	if err != nil {
+		return nil, err
+	}
+	return l.Open()
+}
+
+// Locked is a database whose lock is ours, and that was not read yet.
+type Locked struct {
+	file    *os.File
+	path    string
+	options Options
+	flag    int // os.O_RDWR or os.O_RDONLY
+}
+
+// Lock takes the lock of a database, which takes no time, so that other things can be done
+// while Open reads it. Its errors are those of Open.
+func Lock(file string, o Options) (*Locked, error) {
+	l, err := lockAs(file, o, os.O_RDWR)
 	if errors.Is(err, unix.EROFS) {
-		db, err = open(file, o, os.O_RDONLY)
+		l, err = lockAs(file, o, os.O_RDONLY)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open account database %s: %w%s", file, err, remedy(err))
+		return nil, failedToOpen(file, err)
+	}
+	return l, nil
+}
+
+func lockAs(file string, o Options, flag int) (*Locked, error) {
+	if o.Timeout <= 0 {
+		o.Timeout = 3 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	f, err := openLocked(file, flag, o.Timeout)
+	return &Locked{file: f, path: file, options: o, flag: flag}, err
+}
+
+// Open reads the database and opens it: see the function Open. After an error, the lock
+// is given back. It is to be called once.
+func (l *Locked) Open() (*DB, error) {
+	db, err := l.open()
+	if err != nil {
+		return nil, failedToOpen(l.path, err)
 	}
 	return db, nil
+}
+
+// Close gives the lock back, in place of Open.
+func (l *Locked) Close() error { return l.file.Close() }
+
+func failedToOpen(file string, err error) error {
+	return fmt.Errorf("open account database %s: %w%s", file, err, remedy(err))
 }
 
 // remedy says what the operator can do.
@@ -88,22 +134,17 @@ func remedy(err error) string {
 	return ""
 }
 
-func open(file string, o Options, flag int) (*DB, error) {
-	if o.Timeout <= 0 {
-		o.Timeout = 3 * time.Second
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	f, err := openBolt(file, flag, o.Timeout)
+func (l *Locked) open() (*DB, error) {
+	f, err := mapBolt(l.path, l.file, l.flag == os.O_RDONLY, l.options.Timeout)
 	if err != nil {
+		l.file.Close()
 		return nil, err
 	}
-	if flag == os.O_RDWR {
+	if l.flag == os.O_RDWR {
 		f.removeCopy() // one that stays is in nobody's way: the next import writes over it
 	}
-	db := &DB{path: file, options: o, current: f, writer: make(chan struct{}, 1), importRows: importRows}
-	db.SetTariff(o.Tariff)
+	db := &DB{path: l.path, options: l.options, current: f, writer: make(chan struct{}, 1), importRows: importRows}
+	db.SetTariff(l.options.Tariff)
 	if err := db.view(checkSchema); err != nil {
 		db.Close()
 		return nil, err

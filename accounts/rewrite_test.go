@@ -287,7 +287,7 @@ func TestLargeImportKeepsTheFilesPlace(t *testing.T) {
 	}
 	onlyFile(t, elsewhere)
 	add(t, db, "taro@example.jp")
-	if _, err := open(db.path, Options{Timeout: time.Millisecond}, os.O_RDONLY); !errors.Is(err, ErrLocked) {
+	if _, err := lockAs(db.path, Options{Timeout: time.Millisecond}, os.O_RDONLY); !errors.Is(err, ErrLocked) {
 		t.Errorf("another process could open it: %v", err)
 	}
 }

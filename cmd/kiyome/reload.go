@@ -26,7 +26,8 @@ const buildTime = 10 * time.Minute
 
 // buildRules compiles the rules in a child process: what the operator's rules
 // do to libyara's compiler must not end the server.
-func buildRules(ctx context.Context, c *config.Config) (rules.Compiled, []rules.Problem, error) {
+// Where mail is served meanwhile, run is runQuietly.
+func buildRules(ctx context.Context, c *config.Config, run func(*exec.Cmd) error) (rules.Compiled, []rules.Problem, error) {
 	ctx, cancel := context.WithTimeout(ctx, buildTime)
 	defer cancel()
 	self, err := os.Executable()
@@ -41,7 +42,7 @@ func buildRules(ctx context.Context, c *config.Config) (rules.Compiled, []rules.
 	child := exec.CommandContext(ctx, self, "rules", "build", "--json", "--config", "/dev/stdin")
 	child.Stdin, child.Stdout, child.Stderr = &in, &out, &errs
 	var b built
-	if err := runQuietly(child); err != nil {
+	if err := run(child); err != nil {
 		_ = json.Unmarshal(out.Bytes(), &b) // most failures print nothing there
 		if said := strings.TrimPrefix(strings.TrimSpace(errs.String()), "kiyome: "); said != "" {
 			err = errors.New(said)
@@ -105,7 +106,7 @@ func (s *server) Reload(ctx context.Context) (control.Reloaded, error) {
 	// Only the rules, the passwords and what the services cost change while the server runs.
 	next := *s.config
 	next.Rules = fresh.Rules
-	set, problems, err := buildRules(ctx, &next)
+	set, problems, err := buildRules(ctx, &next, runQuietly)
 	s.logProblems(problems)
 	if err != nil {
 		return s.refuse(err)

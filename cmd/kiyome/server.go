@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -67,20 +68,21 @@ func openServer(ctx context.Context, c *config.Config, passed sockets, log *slog
 		}
 	}()
 	// The lock of the database comes first: it keeps two servers apart.
-	s.db, err = accounts.Open(c.State(databaseName), accountOptions(c))
+	database, err := accounts.Lock(c.State(databaseName), accountOptions(c))
 	if err != nil {
 		return nil, err
 	}
-	s.onClose(func(context.Context) error { return s.db.Close() })
-	s.removals = accounts.OpenRemovals(c.State(accounts.RemovalsName), removalsKept(c), log)
-	s.onClose(func(context.Context) error { return s.removals.Close() })
-	s.db.SetRemovals(s.removals)
 	for _, name := range []string{rulesName, spoolName} {
 		if err := os.Mkdir(c.State(name), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			database.Close()
 			return nil, fmt.Errorf("state folder: %w", err)
 		}
 	}
-	if err := s.startScanner(ctx); err != nil {
+	set, err := s.prepare(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.startScanner(ctx, set); err != nil {
 		return nil, err
 	}
 	if err := s.startLMTP(); err != nil {
@@ -127,20 +129,49 @@ func (s *server) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// startScanner builds the rules, starts the workers and sees that they find EICAR.
-func (s *server) startScanner(ctx context.Context) error {
-	set, problems, err := buildRules(ctx, s.config)
+// prepare reads the database and builds the rules, side by side: both may take long.
+func (s *server) prepare(ctx context.Context, database *accounts.Locked) (rules.Compiled, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	read := make(chan error, 1)
+	go func() {
+		db, err := database.Open()
+		if err == nil {
+			s.db = db
+		} else {
+			cancel() // without accounts, nobody needs rules
+		}
+		read <- err
+	}()
+	set, err := s.buildFirst(ctx)
+	if failed := <-read; failed != nil {
+		return set, failed
+	}
+	s.onClose(func(context.Context) error { return s.db.Close() })
+	s.removals = accounts.OpenRemovals(s.config.State(accounts.RemovalsName), removalsKept(s.config), s.log)
+	s.onClose(func(context.Context) error { return s.removals.Close() })
+	s.db.SetRemovals(s.removals)
+	return set, err
+}
+
+// buildFirst builds the rules of a server that starts. Where that would lose some that served,
+// those go on serving.
+func (s *server) buildFirst(ctx context.Context) (rules.Compiled, error) {
+	set, problems, err := buildRules(ctx, s.config, (*exec.Cmd).Run)
 	s.logProblems(problems)
-	var lost error
 	if errors.Is(err, rules.ErrWouldLose) {
 		s.log.Error("the rules on disk lack some that served: those compiled before go on serving", "err", err)
-		lost = err
-		s.reloaded(lost)
-		set, err = rules.Current(s.config.State(rulesName))
+		s.reloaded(err)
+		return rules.Current(s.config.State(rulesName))
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		s.reloaded(nil)
 	}
+	return set, err
+}
+
+// startScanner starts the workers and sees that they find EICAR.
+func (s *server) startScanner(ctx context.Context, set rules.Compiled) error {
 	poison, err := store.OpenMemory(s.config.State(poisonName), remember)
 	if err != nil {
 		return err
@@ -165,9 +196,6 @@ func (s *server) startScanner(ctx context.Context) error {
 	}
 	s.onClose(s.scanner.Close)
 	s.rules = set
-	if lost == nil {
-		s.reloaded(nil)
-	}
 	return selfTest(ctx, s.scanner)
 }
 
