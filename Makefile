@@ -34,7 +34,7 @@ lint: deps-build ## gofmt, vet, staticcheck
 	$(GO) run $(STATICCHECK) ./... ./testdata ./testdata/evasion
 
 bench: deps ## what a delivery costs, beside other servers where they are installed, and a bill of a million accounts
-	$(GO) test -tags bench -run '^Test(Budget|Filter)$$' -v -timeout 60m ./cmd/kiyome
+	$(GO) test -tags bench -run '^Test(Budget|Operation|Filter)$$' -v -timeout 60m ./cmd/kiyome
 	$(GO) test -tags bench -run '^TestMillionAccounts$$' -v -timeout 60m ./accounts
 
 fuzz: deps-build ## every fuzz target for FUZZTIME

@@ -68,6 +68,21 @@ type reference struct {
 type row struct{ number, what, goal, got string }
 
 func newBench(t *testing.T) *bench {
+	b := newOwnBench(t, 1000)
+	b.addAccounts()
+	b.start()
+	port := strconv.Itoa(freePort(t))
+	b.dovecot = b.reference("dovecot-lmtp.sh", "dovecot", port)
+	if _, err := exec.LookPath("amavisd"); err == nil && b.dovecot != nil {
+		b.amavis = b.reference("amavis-clamd.sh", "amavis", "lmtp:[127.0.0.1]:"+port, strconv.Itoa(freePort(t)))
+	} else {
+		t.Log("amavisd is not here: rows 3 and 4 are left out")
+	}
+	return b
+}
+
+// newOwnBench prepares a kiyome with generated rules, without accounts and references.
+func newOwnBench(t *testing.T, rules int) *bench {
 	b := &bench{site: newSite(t)}
 	if out, err := exec.Command("go", "build", "-o", b.kiyome, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
@@ -78,10 +93,21 @@ func newBench(t *testing.T) *bench {
 	}
 	b.sets = filepath.Join(b.Dir, "rules")
 	b.folder("rules/heavy", 0o755, false)
-	if err := os.WriteFile(filepath.Join(b.sets, "heavy", "heavy.yar"), []byte(rulestest.Heavy(1000)), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	b.heavy(rules)
 	b.configure(fmt.Sprintf("\n[rules]\ndirs = [%q]\n", b.sets))
+	return b
+}
+
+// heavy writes so many generated rules.
+func (b *bench) heavy(n int) {
+	b.t.Helper()
+	if err := os.WriteFile(filepath.Join(b.sets, "heavy", "heavy.yar"), []byte(rulestest.Heavy(n)), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// addAccounts adds a hundred mailboxes with the service and a hundred without.
+func (b *bench) addAccounts() {
 	for _, kind := range []string{"u", "p"} {
 		for i := range 100 {
 			address := fmt.Sprintf("%s%d@load.test", kind, i)
@@ -91,15 +117,6 @@ func newBench(t *testing.T) *bench {
 			}
 		}
 	}
-	b.start()
-	port := strconv.Itoa(freePort(t))
-	b.dovecot = b.reference("dovecot-lmtp.sh", "dovecot", port)
-	if _, err := exec.LookPath("amavisd"); err == nil && b.dovecot != nil {
-		b.amavis = b.reference("amavis-clamd.sh", "amavis", "lmtp:[127.0.0.1]:"+port, strconv.Itoa(freePort(t)))
-	} else {
-		t.Log("amavisd is not here: rows 3 and 4 are left out")
-	}
-	return b
 }
 
 // configure adds to the configuration.

@@ -203,6 +203,7 @@ func (s *server) Status(context.Context) (control.Status, error) {
 		Filter:   addressTexts(s.sockets.outbound),
 		Page:     addressTexts(s.sockets.page),
 		NextHop:  s.config.Outbound.NextHop,
+		Monitor:  addressTexts(s.sockets.monitor),
 		Sandbox:  s.config.Scan.Sandbox != "off",
 		Rules:    s.Rules(),
 		Scan:     s.scanner.Stats(),

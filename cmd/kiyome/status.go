@@ -77,6 +77,9 @@ func (a *app) printStatus(s control.Status, zone *time.Location) error {
 	if len(s.Page) > 0 {
 		row("page", "%s", strings.Join(s.Page, ", "))
 	}
+	if len(s.Monitor) > 0 {
+		row("watched", "%s", strings.Join(s.Monitor, ", "))
+	}
 	row("rules", "%d, version %s, built %s", s.Rules.Rules, s.Rules.Version, timeText(s.Rules.Built, zone))
 	sandbox := "in the sandbox"
 	if !s.Sandbox {

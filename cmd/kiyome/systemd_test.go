@@ -58,13 +58,19 @@ func analyze(t *testing.T, args ...string) string {
 }
 
 func TestUnitsAreRight(t *testing.T) {
-	if said := analyze(t, append([]string{"verify", "--man=no"}, units(t)...)...); said != "" {
-		t.Errorf("%s", said)
+	said := analyze(t, append([]string{"verify", "--man=no"}, units(t)...)...)
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, "kiyome") { // and not of this machine's other units
+			t.Errorf("%s", line)
+		}
 	}
 }
 
 // The service is as closed as it is meant to be: of ten points of exposure, less than two.
 func TestUnitIsConfined(t *testing.T) {
+	if !strings.Contains(analyze(t, "--help"), "--offline") {
+		t.Skip("needs systemd 250")
+	}
 	analyze(t, "security", "--offline=yes", "--threshold=20", "--no-pager", "systemd/kiyome.service")
 }
 

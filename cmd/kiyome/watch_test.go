@@ -86,6 +86,9 @@ func TestMetricsAfterKnownMail(t *testing.T) {
 	send("hanako@example.jp", "attachment")
 	conversation(t, c, r, "MAIL FROM:<sender@example.com> -> 250", "RCPT TO:<nobody@example.jp> -> 550", "RSET -> 250")
 
+	if out := s.do("status"); !strings.Contains(out, "unix:"+s.path("monitor.sock")) {
+		t.Errorf("status: %s", out)
+	}
 	status, text := s.ask("/metrics")
 	if status != 200 {
 		t.Fatalf("%d\n%s", status, text)

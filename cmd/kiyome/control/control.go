@@ -78,6 +78,7 @@ type Status struct {
 	Filter   []string       `json:"listen_outbound,omitempty"` // for outgoing mail
 	Page     []string       `json:"listen_page,omitempty"`     // for members
 	NextHop  string         `json:"next_hop,omitempty"`
+	Monitor  []string       `json:"listen_monitor,omitempty"` // for metrics and health
 	Sandbox  bool           `json:"sandbox"`
 	Rules    rules.Compiled `json:"rules"`
 	Scan     worker.Stats   `json:"scan"`
