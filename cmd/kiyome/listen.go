@@ -58,32 +58,31 @@ func openSockets(c *config.Config, s sockets) (sockets, error) {
 			return s, fmt.Errorf("outbound.listen: %w", err)
 		}
 	}
-	if len(s.monitor) == 0 {
-		if s.monitor, err = listenAll(c.Monitor.Listen, mode); err != nil {
-			closeAll(slices.Concat(s.inbound, s.outbound))
-			return s, fmt.Errorf("monitor.listen: %w", err)
-		}
-	}
 	if len(s.inbound)+len(s.outbound) == 0 {
 		return s, errors.New("inbound.listen and outbound.listen are empty, and systemd passes no socket: nothing to serve")
 	}
-	if s.page, err = openPage(c, s.page, mode); err != nil {
-		closeAll(s.inbound)
-		closeAll(s.outbound)
-		return s, fmt.Errorf("page.listen: %w", err)
+	if s.page, err = openWeb("page", c.Page.Listen, c.Page.Public, s.page, mode); err == nil {
+		s.monitor, err = openWeb("monitor", c.Monitor.Listen, c.Monitor.Public, s.monitor, mode)
 	}
-	return s, nil
+	if err != nil {
+		closeAll(s.all())
+	}
+	return s, err
 }
 
-// openPage opens the sockets of the page, where none were passed. Those that were may
+// openWeb opens sockets for HTTP, where none were passed. Those that were may
 // be reached from elsewhere only if that is wanted, like those that the configuration names.
-func openPage(c *config.Config, passed []net.Listener, mode os.FileMode) ([]net.Listener, error) {
+func openWeb(name string, addresses []string, public bool, passed []net.Listener, mode os.FileMode) ([]net.Listener, error) {
 	if len(passed) == 0 {
-		return listenAll(c.Page.Listen, mode)
+		all, err := listenAll(addresses, mode)
+		if err != nil {
+			err = fmt.Errorf("%s.listen: %w", name, err)
+		}
+		return all, err
 	}
 	for _, l := range passed {
-		if address := addressText(l.Addr()); !c.Page.Public && !config.IsLocal(address) {
-			return nil, fmt.Errorf("the socket %s that systemd passes can be reached by other machines, without TLS: give ListenStream= an address of 127.0.0.1, or say page.public = true", address)
+		if address := addressText(l.Addr()); !public && !config.IsLocal(address) {
+			return passed, fmt.Errorf("%s.listen: the socket %s that systemd passes can be reached by other machines, without TLS: give ListenStream= an address of 127.0.0.1, or say %s.public = true", name, address, name)
 		}
 	}
 	return passed, nil

@@ -69,11 +69,11 @@ func TestThePageIsNotForOtherMachines(t *testing.T) {
 	}
 	defer l.Close()
 	c := config.Default()
-	if _, err := openPage(c, []net.Listener{l}, 0o660); err == nil || !strings.Contains(err.Error(), "page.public") {
+	if _, err := openWeb("page", nil, c.Page.Public, []net.Listener{l}, 0o660); err == nil || !strings.Contains(err.Error(), "page.public") {
 		t.Errorf("%v", err)
 	}
 	c.Page.Public = true
-	if all, err := openPage(c, []net.Listener{l}, 0o660); err != nil || len(all) != 1 {
+	if all, err := openWeb("page", nil, c.Page.Public, []net.Listener{l}, 0o660); err != nil || len(all) != 1 {
 		t.Errorf("%v, %v", all, err)
 	}
 }
