@@ -14,7 +14,7 @@ RACE     := kiyome/accounts kiyome/lmtp kiyome/store kiyome/scan/report kiyome/c
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: run build test lint bench fuzz install deps deps-build help clean
+.PHONY: run build test lint bench torture fuzz install deps deps-build help clean
 
 run: build ## show the main job, with nothing configured; ^C ends it
 	@$(BINARY) demo
@@ -36,6 +36,12 @@ lint: deps-build ## gofmt, vet, staticcheck
 bench: deps ## what a delivery costs, beside other servers where they are installed, and a bill of a million accounts
 	$(GO) test -tags bench -run '^Test(Budget|Operation|Filter)$$' -v -timeout 60m ./cmd/kiyome
 	$(GO) test -tags bench -run '^TestMillionAccounts$$' -v -timeout 60m ./accounts
+
+# A mount that a torture leaves when it is killed goes with its namespace.
+ALONE := $(shell [ "$$(id -u)" = 0 ] && unshare --mount true 2>/dev/null && echo unshare --mount --propagation private)
+
+torture: deps ## faults put on a running server, and a table of what came of each; SOAK=30m; BREAK=all proves that it would see faults of ours
+	BREAK='$(BREAK)' SOAK='$(SOAK)' $(ALONE) $(GO) test -tags torture -count 1 -run '$(if $(BREAK),^TestTortureSeesWhatIsBroken$$,^Test(Torture|Soak)$$)' -v -timeout 24h ./cmd/kiyome
 
 fuzz: deps-build ## every fuzz target for FUZZTIME
 	@set -e; grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sed 's/:[0-9]*:func / /' | sort -u | \

@@ -347,25 +347,36 @@ func notWritable(t *testing.T, s *site) (off func()) {
 	return func() { os.Chown(dir, int(s.uid), int(s.gid)) }
 }
 
-// injected makes a system call of the server fail.
-func injected(what string) func(t *testing.T, s *site) (off func()) {
+// injected makes a system call of the server fail: what is as in strace's inject, and
+// paths, where there are some, are the only ones that it strikes.
+func injected(what string, paths ...string) func(t *testing.T, s *site) (off func()) {
 	return func(t *testing.T, s *site) (off func()) {
 		calls, _, _ := strings.Cut(what, ":")
-		strace, err := exec.LookPath("strace")
-		if err != nil {
-			t.Skip("needs strace: make deps installs it")
+		args := []string{"-e", "trace=" + calls, "-e", "inject=" + what}
+		for _, path := range paths {
+			args = append(args, "-P", path)
 		}
-		args := []string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + calls, "-e", "inject=" + what}
-		cmd := exec.Command(strace, append(args, "-p", strconv.Itoa(s.serve.Process.Pid))...)
-		if err := cmd.Start(); err != nil {
-			t.Skipf("strace: %v", err)
-		}
-		awaitTraced(t, s.serve.Process.Pid, true)
-		return func() {
-			cmd.Process.Signal(syscall.SIGTERM)
-			cmd.Wait()
-			awaitTraced(t, s.serve.Process.Pid, false)
-		}
+		return straced(t, s, os.DevNull, args...)
+	}
+}
+
+// straced traces the running server until off is called.
+func straced(t *testing.T, s *site, output string, args ...string) (off func()) {
+	t.Helper()
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("needs strace: make deps installs it")
+	}
+	pid := s.serve.Process.Pid
+	cmd := exec.Command(strace, append([]string{"-f", "-qq", "-o", output, "-p", strconv.Itoa(pid)}, args...)...)
+	if err := cmd.Start(); err != nil {
+		t.Skipf("strace: %v", err)
+	}
+	awaitTraced(t, pid, true)
+	return func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		awaitTraced(t, pid, false)
 	}
 }
 

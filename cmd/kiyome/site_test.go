@@ -40,8 +40,9 @@ type site struct {
 	kiyome      string // the program
 	uid         uint32
 	gid         uint32
-	serve       *exec.Cmd // the running server
+	serve       *exec.Cmd // the running server; nil when there is none
 	ended       chan error
+	cleans      bool // stop is called when the test ends
 	log         syncLog
 }
 
@@ -167,9 +168,9 @@ func (s *site) start() {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	first := s.serve == nil
 	s.serve, s.ended = cmd, ended
-	if first {
+	if !s.cleans {
+		s.cleans = true
 		s.t.Cleanup(s.stop)
 	}
 	awaitPort(s.t, s.LMTP)
@@ -179,10 +180,14 @@ func (s *site) start() {
 func (s *site) kill() {
 	s.serve.Process.Kill()
 	<-s.ended
+	s.serve = nil
 }
 
-// stop ends the server as systemd does: it must end in order.
+// stop ends the server, if there is one, as systemd does: it must end in order.
 func (s *site) stop() {
+	if s.serve == nil {
+		return
+	}
 	s.serve.Process.Signal(syscall.SIGTERM)
 	select {
 	case err := <-s.ended:
@@ -193,6 +198,7 @@ func (s *site) stop() {
 		s.kill()
 		s.t.Error("kiyome serve did not end on SIGTERM")
 	}
+	s.serve = nil
 	if s.t.Failed() {
 		log := s.log.String()
 		s.t.Logf("kiyome's log:\n%s", log[max(0, len(log)-8000):])

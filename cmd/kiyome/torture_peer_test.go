@@ -1,0 +1,5 @@
+//go:build torture
+
+package main_test
+
+func peerFaults() []fault { return nil }

@@ -1,0 +1,369 @@
+//go:build torture
+
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kiyome/accounts"
+	"kiyome/cmd/kiyome/control"
+	"kiyome/store"
+)
+
+func powerFaults() []fault {
+	return []fault{{"the power is cut under load", "root mkfs.ext4 e2fsck /dev/fuse /dev/loop-control", cutPower}}
+}
+
+const (
+	powerTime = 8 * time.Second // of load
+	powerCuts = 24
+)
+
+// cutPower has a server work on a disk that is written down, and then asks of many moments
+// what a power cut would have left.
+func cutPower(t *testing.T, program string) *result {
+	r := &result{}
+	s := newSite(t)
+	if program != "" {
+		copyFile(t, program, s.kiyome)
+	}
+	mnt := filepath.Join(s.Dir, "disk")
+	d := newDisk(t, mnt)
+	settle(t, s, mnt)
+	s.account("add", "taro@example.jp")
+	s.account("subscribe", "taro@example.jp")
+	s.account("add", "jiro@example.jp")
+	s.start()
+	must(t, "sync", "-f", mnt)
+	d.record()
+	l := &powerLoad{site: s, disk: d, stop: make(chan bool)}
+	l.run(t, powerTime)
+	s.kill() // no orderly end: nothing may depend on one
+	live := readBoxes(t, s.Dir+"/mail")
+	random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
+	checked, infected := 0, 0
+	for i := range powerCuts {
+		moment := l.moment(random, i)
+		c := powerCut{t: t, site: s, load: l, moment: moment, live: live, result: r}
+		c.check(d.cut(moment, random), i == powerCuts-1)
+		checked += c.checked
+		infected += c.infected
+	}
+	r.heard = fmt.Sprintf("250 × %d, %d replies not waited for, %d accounts", len(l.acks), l.dropped, len(l.accounts))
+	r.mailbox = fmt.Sprintf("%d cuts in %d writes and flushes: %d acknowledged messages looked for (%d infected), %d lost or not whole", powerCuts, d.moment(), checked, infected, len(r.problems))
+	if len(l.acks) < 50 {
+		r.wrong("only %d messages went through: that shows little", len(l.acks))
+	}
+	return r
+}
+
+// settle moves the folders of a site onto the disk that is mounted at mnt.
+func settle(t *testing.T, s *site, mnt string) {
+	t.Helper()
+	for _, name := range []string{"state", "mail"} {
+		to := filepath.Join(mnt, name)
+		err := errors.Join(os.Remove(filepath.Join(s.Dir, name)), os.Mkdir(to, 0o700),
+			os.Chown(to, int(s.uid), int(s.gid)), os.Symlink(to, filepath.Join(s.Dir, name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// powerLoad sends numbered messages, adds accounts, and notes at which moment of the disk
+// each was acknowledged.
+type powerLoad struct {
+	site *site
+	disk *disk
+	stop chan bool
+
+	mu       sync.Mutex
+	next     int
+	acks     []ack
+	accounts []ack
+	dropped  int
+	others   []string
+}
+
+// ack is what was acknowledged, and when.
+type ack struct {
+	box    string // local part of the mailbox
+	number int    // of the message
+	moment int
+}
+
+func (l *powerLoad) run(t *testing.T, d time.Duration) {
+	t.Helper()
+	admin, err := control.Dial(t.Context(), l.site.Dir+"/state/control.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { l.client(admin) })
+	}
+	time.Sleep(d)
+	close(l.stop)
+	wg.Wait()
+	if len(l.others) > 0 {
+		t.Errorf("%d replies that are not 250, the first: %s", len(l.others), l.others[0])
+	}
+}
+
+func (l *powerLoad) client(admin *control.Client) {
+	c := redial(l.site.LMTP)
+	defer func() { c.conn.Close() }()
+	for {
+		select {
+		case <-l.stop:
+			return
+		default:
+		}
+		l.mu.Lock()
+		n := l.next
+		l.next++
+		l.mu.Unlock()
+		boxes := []string{"taro"}
+		switch n % 4 {
+		case 1:
+			boxes = []string{"jiro", "taro"}
+		case 2:
+			boxes = []string{l.newAccount(admin, n)} // whose Maildir is not there yet
+		}
+		if n%11 == 3 {
+			l.drop(n, boxes)
+		}
+		msg, _ := numbered(n)
+		for i, reply := range c.deliver(msg, addresses(boxes)...) {
+			l.note(boxes[i], n, reply)
+		}
+	}
+}
+
+func addresses(boxes []string) (all []string) {
+	for _, b := range boxes {
+		all = append(all, b+"@example.jp")
+	}
+	return all
+}
+
+func (l *powerLoad) note(box string, n int, reply string) {
+	moment := l.disk.moment()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !strings.HasPrefix(reply, "250 ") {
+		l.others = append(l.others, reply)
+		return
+	}
+	l.acks = append(l.acks, ack{box, n, moment})
+}
+
+// drop sends a message and does not wait for the replies: what was done is then to be
+// remembered.
+func (l *powerLoad) drop(n int, boxes []string) {
+	c, err := dialLMTP(l.site.LMTP)
+	if err != nil {
+		return
+	}
+	go func() { time.Sleep(time.Duration(n%7) * 3 * time.Millisecond); c.conn.Close() }()
+	msg, _ := numbered(n)
+	c.deliver(msg, addresses(boxes)...)
+	l.mu.Lock()
+	l.dropped++
+	l.mu.Unlock()
+}
+
+// newAccount adds an account with the service.
+func (l *powerLoad) newAccount(admin *control.Client, n int) string {
+	box := fmt.Sprintf("new%d", n)
+	_, err := admin.Add(accounts.NewAccount{Address: box + "@example.jp"})
+	if err == nil {
+		_, err = admin.Change(box+"@example.jp", accounts.Subscribed, accounts.Inbound, time.Time{}, "")
+	}
+	moment := l.disk.moment()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.others = append(l.others, err.Error())
+	} else {
+		l.accounts = append(l.accounts, ack{box: box, moment: moment})
+	}
+	return box
+}
+
+// moment picks one: that at which a message was just acknowledged, that at which an
+// account was, or any.
+func (l *powerLoad) moment(random *rand.Rand, i int) int {
+	switch {
+	case i%3 == 0 && len(l.acks) > 0:
+		return l.acks[random.IntN(len(l.acks))].moment
+	case i%3 == 1 && len(l.accounts) > 0:
+		return l.accounts[random.IntN(len(l.accounts))].moment
+	}
+	return random.IntN(l.disk.moment() + 1)
+}
+
+// boxes are the messages in mailboxes: by mailbox, then by file name.
+type boxes map[string]map[string]string
+
+func readBoxes(t *testing.T, root string) boxes {
+	t.Helper()
+	all := boxes{}
+	files, err := filepath.Glob(root + "/example.jp/*/Maildir/new/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		box := filepath.Base(filepath.Dir(filepath.Dir(filepath.Dir(f))))
+		if all[box] == nil {
+			all[box] = map[string]string{}
+		}
+		all[box][filepath.Base(f)] = string(readFile(t, f))
+	}
+	return all
+}
+
+// numberOf gives the number of a message or of its report; -1 for one that is not whole.
+func numberOf(mail string) (n int, report bool) {
+	_, rest, _ := strings.Cut(mail, "<number")
+	digits, _, _ := strings.Cut(rest, ".")
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return -1, false
+	}
+	return n, strings.Contains(mail, "X-Virus-Status: Infected\r\n")
+}
+
+// powerCut is what is left after one cut.
+type powerCut struct {
+	t      *testing.T
+	site   *site
+	load   *powerLoad
+	moment int
+	live   boxes // what the mailboxes held at the end, without a cut
+	result *result
+
+	checked, infected int
+}
+
+// check mounts what is left, which replays the journal, and looks for everything that had been
+// acknowledged. With start, a server is started on it.
+func (c *powerCut) check(left []byte, start bool) {
+	c.t.Helper()
+	image := filepath.Join(c.site.Dir, "cut.image")
+	if err := os.WriteFile(image, left, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	mnt := filepath.Join(c.site.Dir, "cut")
+	mount(c.t, image, mnt)
+	c.checkMail(readBoxes(c.t, mnt+"/mail"))
+	c.checkState(mnt + "/state")
+	unmount(mnt)
+	if start {
+		defer c.serve(image, mnt)
+	}
+	if out, err := exec.Command("e2fsck", "-f", "-n", image).CombinedOutput(); err != nil {
+		c.wrong("the file system is not sound: %v\n%s", err, out)
+	}
+}
+
+func (c *powerCut) wrong(format string, args ...any) {
+	c.result.wrong("cut at %d: %s", c.moment, fmt.Sprintf(format, args...))
+}
+
+func (c *powerCut) checkMail(left boxes) {
+	type mail struct {
+		box    string
+		number int
+		report bool
+	}
+	there := map[mail]bool{}
+	for box, files := range left {
+		for name, text := range files {
+			n, report := numberOf(text)
+			there[mail{box, n, report}] = true
+			if whole := c.live[box][name]; text != whole {
+				c.wrong("%s/new/%s has %d bytes and is not the message of %d bytes that was delivered", box, name, len(text), len(whole))
+			}
+		}
+	}
+	for m := range there {
+		if _, infected := numbered(m.number); infected && m.box != "jiro" && !m.report && !there[mail{m.box, m.number, true}] {
+			c.wrong("message %d is in %s without its report", m.number, m.box)
+		}
+	}
+	for _, a := range c.load.acks {
+		if a.moment > c.moment {
+			continue
+		}
+		c.checked++
+		_, infected := numbered(a.number)
+		if !there[mail{a.box, a.number, false}] {
+			c.wrong("message %d to %s was acknowledged at %d and is lost", a.number, a.box, a.moment)
+		}
+		if infected && a.box != "jiro" {
+			c.infected++
+			if !there[mail{a.box, a.number, true}] {
+				c.wrong("message %d to %s was acknowledged at %d, and its report is lost", a.number, a.box, a.moment)
+			}
+		}
+	}
+}
+
+// checkState opens what a server opens when it starts.
+func (c *powerCut) checkState(dir string) {
+	db, err := accounts.Open(filepath.Join(dir, "accounts.db"), accounts.Options{})
+	if err != nil {
+		c.wrong("%v", err)
+		return
+	}
+	defer db.Close()
+	if problems, _, err := db.Check(); err != nil || len(problems) > 0 {
+		c.wrong("accounts: %v %q", err, problems)
+	}
+	for _, a := range c.load.accounts {
+		if a.moment > c.moment {
+			continue
+		}
+		if found, err := db.Lookup(a.box + "@example.jp"); err != nil || !found.Inbound.Active() {
+			c.wrong("account %s was added and subscribed at %d, and is not: %v", a.box, a.moment, err)
+		}
+	}
+	for _, name := range []string{"delivered", "poison"} {
+		if _, err := store.OpenMemory(filepath.Join(dir, name), 6*24*time.Hour); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			c.wrong("the memory %s: %v", name, err)
+		}
+	}
+}
+
+// serve starts the server on what is left, as it would be when the power is back, and
+// delivers.
+func (c *powerCut) serve(image, mnt string) {
+	mount(c.t, image, mnt)
+	for _, name := range []string{"state", "mail"} {
+		link := filepath.Join(c.site.Dir, name)
+		if err := errors.Join(os.Remove(link), os.Symlink(filepath.Join(mnt, name), link)); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	c.site.start()
+	c.t.Logf("after the cut the server is back in %v", time.Since(began).Round(time.Millisecond))
+	msg, _ := numbered(5)
+	if reply := c.site.dial().deliver(msg, "taro@example.jp")[0]; !strings.HasPrefix(reply, "250 ") {
+		c.wrong("after it: %s", reply)
+	}
+	c.site.kill()
+}

@@ -1,0 +1,5 @@
+//go:build torture
+
+package main_test
+
+func storageFaults() []fault { return nil }
