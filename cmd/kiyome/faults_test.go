@@ -128,24 +128,30 @@ func (l *load) note(n int, reply string) {
 	}
 }
 
-// end stops the clients and holds the mailbox against what was acknowledged. Where
-// workers die, one may do so after it told what it found: then the report alone
-// is delivered, as for a message that cannot be cut.
+// end stops the clients and holds the mailbox against what was acknowledged.
 func (l *load) end(t *testing.T, s *site, workersDie bool) {
 	t.Helper()
+	for _, p := range l.problems(s, workersDie) {
+		t.Error(p)
+	}
+	t.Logf("%d acknowledged, %d replies lost, %d connections refused, put off: %v", len(l.acked), len(l.lost), l.refused, l.put)
+}
+
+// problems stops the clients and tells how the mailbox differs from what was
+// acknowledged. Where workers die, one may do so after it told what it found: then the
+// report alone is delivered, as for a message that cannot be cut.
+func (l *load) problems(s *site, workersDie bool) (problems []string) {
 	close(l.stop)
 	l.wg.Wait()
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	messages, reports := map[int]int{}, map[int]int{}
 	for _, m := range s.maildir("taro") {
-		at := strings.Index(m, "<number")
-		if at < 0 {
-			t.Errorf("a message without its number, or not whole:\n%.400q", m)
-			continue
-		}
-		digits, _, _ := strings.Cut(m[at+len("<number"):], ".")
+		_, rest, _ := strings.Cut(m, "<number")
+		digits, _, _ := strings.Cut(rest, ".")
 		n, err := strconv.Atoi(digits)
 		if err != nil {
-			t.Fatal(err)
+			wrong("a message without its number, or not whole:\n%.400q", m)
+			continue
 		}
 		if strings.Contains(m, "X-Virus-Status: Infected\r\n") {
 			reports[n]++
@@ -153,7 +159,7 @@ func (l *load) end(t *testing.T, s *site, workersDie bool) {
 		}
 		messages[n]++
 		if msg, infected := numbered(n); !infected && !strings.HasSuffix(m, msg) {
-			t.Errorf("message %d is not whole", n)
+			wrong("message %d is not whole", n)
 		}
 	}
 	for n := range l.next {
@@ -161,22 +167,24 @@ func (l *load) end(t *testing.T, s *site, workersDie bool) {
 		switch {
 		case infected && workersDie && l.acked[n] && messages[n] == 0 && reports[n] == 1:
 		case l.acked[n] && messages[n] == 0:
-			t.Errorf("message %d was acknowledged and is not there", n)
+			wrong("message %d was acknowledged and is not there", n)
 		case messages[n] > 1 && !l.lost[n]:
-			t.Errorf("message %d is there %d times, and no reply was lost", n, messages[n])
+			wrong("message %d is there %d times, and no reply was lost", n, messages[n])
 		case infected && messages[n] > 0 && reports[n] == 0:
-			t.Errorf("message %d is there without its report", n)
+			wrong("message %d is there without its report", n)
 		case !infected && reports[n] > 0:
-			t.Errorf("message %d is clean and has a report", n)
+			wrong("message %d is clean and has a report", n)
+		case reports[n] > 0 && !l.acked[n]:
+			wrong("message %d was never acknowledged, and its report is there", n)
 		}
 	}
 	if len(l.others) > 0 {
-		t.Errorf("%d replies that are neither 250 nor 4xx, the first: %s", len(l.others), l.others[0])
+		wrong("%d replies that are neither 250 nor 4xx, the first: %s", len(l.others), l.others[0])
 	}
 	if len(l.acked) < 20 {
-		t.Errorf("only %d messages went through", len(l.acked))
+		wrong("only %d messages went through", len(l.acked))
 	}
-	t.Logf("%d acknowledged, %d replies lost, %d connections refused, put off: %v", len(l.acked), len(l.lost), l.refused, l.put)
+	return problems
 }
 
 func TestKilledServerLosesNothing(t *testing.T) {

@@ -17,30 +17,31 @@ import (
 // that is built.
 type broken struct {
 	name     string
-	file     string // from the top of the module
-	old, new string // old is there exactly once
-	seen     string // the faults, as chapter/name, of which one at least must fail
+	file     string      // from the top of the module
+	old, new string      // old is there exactly once
+	more     [][2]string // further changes of that kind
+	seen     string      // the faults, as chapter/name, of which one at least must fail
 }
 
 var breaks = []broken{
-	{"files are not synced", "store/files.go", "return f.f.Sync()", "return nil",
-		"power/the power is cut under load"},
-	{"files are not synced, seen by order", "store/files.go", "return f.f.Sync()", "return nil",
-		"order/every kind of delivery is watched"},
-	{"folders are not synced", "store/files.go", "unix.Fsync(fd)", "error(nil)",
-		"power/the power is cut under load"},
-	{"folders are not synced, seen by order", "store/files.go", "unix.Fsync(fd)", "error(nil)",
-		"order/every kind of delivery is watched"},
-	{"parents of new folders are not synced", "store/place.go", "err := s.files.syncDir(parent)", "err := error(nil)",
-		"order/every kind of delivery is watched"},
-	{"a file shows before it is synced", "store/delivery.go", "err = f.sync()", "defer f.sync()",
-		"order/every kind of delivery is watched"},
-	{"tmp is not cleaned before the reply", "lmtp/session.go", "			job.close() // so that", "			// so that",
-		"order/every kind of delivery is watched"},
-	{"the message shows before its report", "store/delivery.go", "slices.Backward(d.staged) {\n\t\tif err := d.show(slices.Concat(first, shared)", "slices.Backward(d.staged) {\n\t\tif err := d.show(slices.Concat(shared, first)",
-		"order/every kind of delivery is watched"},
-	{"changes of accounts are not synced", "accounts/db.go", "NoStatistics: true,", "NoStatistics: true, NoSync: true,",
-		"power/the power is cut under load"},
+	{name: "files are not synced", file: "store/files.go", seen: "power/the power is cut under load",
+		old: "return f.f.Sync()", new: "return nil"},
+	{name: "files are not synced, seen by order", file: "store/files.go", seen: "order/every kind of delivery is watched",
+		old: "return f.f.Sync()", new: "return nil"},
+	{name: "folders are not synced", file: "store/files.go", seen: "power/the power is cut under load",
+		old: "unix.Fsync(fd)", new: "error(nil)"},
+	{name: "folders are not synced, seen by order", file: "store/files.go", seen: "order/every kind of delivery is watched",
+		old: "unix.Fsync(fd)", new: "error(nil)"},
+	{name: "parents of new folders are not synced", file: "store/place.go", seen: "order/every kind of delivery is watched",
+		old: "err := s.files.syncDir(parent)", new: "err := error(nil)"},
+	{name: "a file shows before it is synced", file: "store/delivery.go", seen: "order/every kind of delivery is watched",
+		old: "err = f.sync()", new: "defer f.sync()"},
+	{name: "tmp is not cleaned before the reply", file: "lmtp/session.go", seen: "order/every kind of delivery is watched",
+		old: "			job.close() // so that", new: "			// so that"},
+	{name: "the message shows before its report", file: "store/delivery.go", seen: "order/every kind of delivery is watched",
+		old: "slices.Backward(d.staged) {\n\t\tif err := d.show(slices.Concat(first, shared)", new: "slices.Backward(d.staged) {\n\t\tif err := d.show(slices.Concat(shared, first)"},
+	{name: "changes of accounts are not synced", file: "accounts/db.go", seen: "power/the power is cut under load",
+		old: "NoStatistics: true,", new: "NoStatistics: true, NoSync: true,"},
 }
 
 // TestTortureSeesWhatIsBroken builds each broken program and puts the fault on it that has
@@ -100,15 +101,18 @@ func build(t *testing.T, b broken) string {
 	dir := t.TempDir()
 	source := filepath.Join(top, b.file)
 	text := string(readFile(t, source))
-	if strings.Count(text, b.old) != 1 {
-		t.Fatalf("%s has %q %d times, want once: the break has to follow the code", b.file, b.old, strings.Count(text, b.old))
+	for _, change := range append([][2]string{{b.old, b.new}}, b.more...) {
+		if n := strings.Count(text, change[0]); n != 1 {
+			t.Fatalf("%s has %q %d times, want once: the break has to follow the code", b.file, change[0], n)
+		}
+		text = strings.Replace(text, change[0], change[1], 1)
 	}
 	changed := filepath.Join(dir, "changed.go")
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{source: changed}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string][]byte{changed: []byte(strings.Replace(text, b.old, b.new, 1)), filepath.Join(dir, "overlay.json"): overlay} {
+	for name, content := range map[string][]byte{changed: []byte(text), filepath.Join(dir, "overlay.json"): overlay} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
