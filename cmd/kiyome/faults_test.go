@@ -45,6 +45,7 @@ func numbered(n int) (msg string, infected bool) {
 // it is acknowledged, as an MTA does.
 type load struct {
 	port    int
+	pause   time.Duration // of each client, between messages
 	mu      sync.Mutex
 	next    int
 	acked   map[int]bool
@@ -58,8 +59,10 @@ type load struct {
 
 func startLoad(s *site, clients int) *load { return loadOn(s.LMTP, clients) }
 
-func loadOn(port, clients int) *load {
-	l := &load{port: port, acked: map[int]bool{}, lost: map[int]bool{}, put: map[string]int{}, stop: make(chan bool)}
+func loadOn(port, clients int) *load { return pausingLoad(port, clients, 0) }
+
+func pausingLoad(port, clients int, pause time.Duration) *load {
+	l := &load{port: port, pause: pause, acked: map[int]bool{}, lost: map[int]bool{}, put: map[string]int{}, stop: make(chan bool)}
 	for range clients {
 		l.wg.Go(l.client)
 	}
@@ -79,6 +82,7 @@ func (l *load) client() {
 		l.next++
 		l.mu.Unlock()
 		msg, _ := numbered(n)
+		time.Sleep(l.pause)
 		for try := 0; ; try++ {
 			if c == nil {
 				c = l.redial()
