@@ -45,8 +45,8 @@ func accountFaults() []fault {
 		{"cut inside a page", func(file string) error { return os.Truncate(file, 13_000) }, ""},
 		{"given to another", func(file string) error { return os.Chmod(file, 0) }, "250"},
 	} {
-		faults = append(faults, fault{"the file is " + away.name + " while it is open", "", func(t *testing.T, program string) *result {
-			return takenAway(t, program, away.take, away.may)
+		faults = append(faults, fault{"the file is " + away.name + " while it is open", "", func(t *testing.T, p program) *result {
+			return takenAway(t, p, away.take, away.may)
 		}})
 	}
 	return faults
@@ -55,9 +55,9 @@ func accountFaults() []fault {
 const population = 60 // accounts; every third has the service
 
 // populated is a site with accounts, and the name of their file; no server runs.
-func populated(t *testing.T, program string) (s *site, file string) {
+func populated(t *testing.T, p program) (s *site, file string) {
 	t.Helper()
-	s = tortured(t, program)
+	s = tortured(t, p)
 	var table strings.Builder
 	table.WriteString("address,inbound\n")
 	for i := range population {
@@ -105,9 +105,9 @@ func (r *result) checkChecked(s *site, n int) {
 
 // damagedFile starts the server with a file that something was done to: it refuses, or
 // answers rightly for every account, or 451; never 550, and nothing goes unchecked.
-func damagedFile(t *testing.T, program string) *result {
+func damagedFile(t *testing.T, p program) *result {
 	r := &result{}
-	s, file := populated(t, program)
+	s, file := populated(t, p)
 	good := readFile(t, file)
 	random := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
 	refused, served, unsure := 0, 0, 0
@@ -196,9 +196,9 @@ func (s *site) refuses(t *testing.T) (said string, ended bool) {
 }
 
 // damagedRecord changes one account's record on the disk.
-func damagedRecord(t *testing.T, program string) *result {
+func damagedRecord(t *testing.T, p program) *result {
 	r := &result{}
-	s, file := populated(t, program)
+	s, file := populated(t, p)
 	db, err := bbolt.Open(file, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -228,9 +228,9 @@ func damagedRecord(t *testing.T, program string) *result {
 }
 
 // takenAway does something to the file while the server has it open.
-func takenAway(t *testing.T, program string, take func(file string) error, may string) *result {
+func takenAway(t *testing.T, p program, take func(file string) error, may string) *result {
 	r := &result{}
-	s, file := populated(t, program)
+	s, file := populated(t, p)
 	s.start()
 	if err := take(file); err != nil {
 		t.Fatal(err)
@@ -265,9 +265,9 @@ func sameFile(t *testing.T, file string) bool {
 
 // admins has eight clients change accounts while recipients are asked for and backups are
 // made; what each was told holds, and no recipient hears anything that the state does not say.
-func admins(t *testing.T, program string) *result {
+func admins(t *testing.T, p program) *result {
 	r := &result{}
-	s, file := populated(t, program)
+	s, file := populated(t, p)
 	s.start()
 	stop := make(chan bool)
 	var load, changes sync.WaitGroup
@@ -308,7 +308,7 @@ func admins(t *testing.T, program string) *result {
 			}
 			defer c.Close()
 			for i := range each {
-				if err := change(c, admin, i); err != nil {
+				if err := changeAccount(c, admin, i); err != nil {
 					mu.Lock()
 					r.wrong("admin %d, change %d: %v", admin, i, err)
 					mu.Unlock()
@@ -341,9 +341,9 @@ func admins(t *testing.T, program string) *result {
 	return r
 }
 
-// change is the nth change that an admin makes of an account of his own: it is added,
+// changeAccount makes the nth change of an admin, of an account of his own: it is added,
 // subscribed, then paused and resumed again and again.
-func change(c *control.Client, admin, n int) error {
+func changeAccount(c *control.Client, admin, n int) error {
 	address := fmt.Sprintf("admin%d@example.jp", admin)
 	if n == 0 {
 		_, err := c.Add(accounts.NewAccount{Address: address})
@@ -379,9 +379,9 @@ func (r *result) backups(t *testing.T, s *site, mu *sync.Mutex) int {
 	return n
 }
 
-func secondServer(t *testing.T, program string) *result {
+func secondServer(t *testing.T, p program) *result {
 	r := &result{}
-	s, _ := populated(t, program)
+	s, _ := populated(t, p)
 	s.start()
 	began := time.Now()
 	out, err := s.command("serve").CombinedOutput()
@@ -397,10 +397,10 @@ func secondServer(t *testing.T, program string) *result {
 
 // failingChange has changes of accounts fail in the file: they say so, leave the old state, and
 // mail goes on.
-func failingChange(on func(t *testing.T, s *site) (off func())) func(t *testing.T, program string) *result {
-	return func(t *testing.T, program string) *result {
+func failingChange(on func(t *testing.T, s *site) (off func())) func(t *testing.T, p program) *result {
+	return func(t *testing.T, p program) *result {
 		r := &result{}
-		s, _ := populated(t, program)
+		s, _ := populated(t, p)
 		s.start()
 		off := on(t, s)
 		out, err := s.command("account", "subscribe", "a1@example.jp").CombinedOutput()

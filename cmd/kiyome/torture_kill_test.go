@@ -25,9 +25,9 @@ const kills = 25
 
 // killServer kills the server under load; the clients send again what was not
 // acknowledged, as an MTA does.
-func killServer(t *testing.T, program string) *result {
+func killServer(t *testing.T, p program) *result {
 	r := &result{}
-	s := tortured(t, program)
+	s := tortured(t, p)
 	s.start()
 	l := startLoad(s, 4)
 	var slowest time.Duration
@@ -72,9 +72,9 @@ func (r *result) checkTidied(t *testing.T, s *site) {
 	}
 }
 
-func killWorkers(t *testing.T, program string) *result {
+func killWorkers(t *testing.T, p program) *result {
 	r := &result{}
-	s := tortured(t, program)
+	s := tortured(t, p)
 	s.start()
 	l := startLoad(s, 4)
 	killed := 0

@@ -44,10 +44,10 @@ var kinds = []struct {
 // watchRounds: the first of them delivers into Maildirs that are not there yet.
 const watchRounds = 4
 
-func watchOrder(t *testing.T, program string) *result {
+func watchOrder(t *testing.T, p program) *result {
 	r := &result{}
 	next := (&relaytest.Server{}).Start(t)
-	s := tortured(t, program)
+	s := tortured(t, p)
 	s.NextHop = next.Addr
 	s.write("kiyome.toml", "kiyome.toml", s)
 	for _, name := range []string{"hanako", "ichiro"} {

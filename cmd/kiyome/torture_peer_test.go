@@ -63,18 +63,18 @@ func peerFaults() []fault {
 	return faults
 }
 
-func (p peer) run(t *testing.T, program string) *result {
+func (x peer) run(t *testing.T, p program) *result {
 	r := &result{}
-	s := tortured(t, program)
-	if p.config != "" {
-		s.configure("inbound", p.config)
+	s := tortured(t, p)
+	if x.config != "" {
+		s.configure("inbound", x.config)
 	}
 	s.start()
 	pid := s.serve.Process.Pid
 	probe := s.dial()
 	probe.deliver(mailOf("clean"), "taro@example.jp")
 	files := openFiles(t, pid)
-	off := p.attack(t, s, r)
+	off := x.attack(t, s, r)
 	slowest := time.Duration(0)
 	for range 3 {
 		began := time.Now()
@@ -86,8 +86,8 @@ func (p peer) run(t *testing.T, program string) *result {
 	off()
 	r.checkSpent(t, s, pid, files, slowest)
 	boxes := readBoxes(t, s.Dir+"/mail")
-	if len(boxes["jiro"]) != p.jiro || len(boxes["taro"]) != 7 {
-		r.wrong("%d messages for jiro and %d for taro, want %d and 7", len(boxes["jiro"]), len(boxes["taro"]), p.jiro)
+	if len(boxes["jiro"]) != x.jiro || len(boxes["taro"]) != 7 {
+		r.wrong("%d messages for jiro and %d for taro, want %d and 7", len(boxes["jiro"]), len(boxes["taro"]), x.jiro)
 	}
 	return r
 }

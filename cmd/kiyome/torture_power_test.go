@@ -32,12 +32,10 @@ const (
 
 // cutPower has a server work on a disk that is written down, and then asks of many moments
 // what a power cut would have left.
-func cutPower(t *testing.T, program string) *result {
+func cutPower(t *testing.T, p program) *result {
 	r := &result{}
 	s := newSite(t)
-	if program != "" {
-		copyFile(t, program, s.kiyome)
-	}
+	p.install(t, s)
 	mnt := filepath.Join(s.Dir, "disk")
 	d := newDisk(t, mnt)
 	settle(t, s, mnt)

@@ -42,7 +42,7 @@ const samples = 10
 // accounts change and workers are replaced, and sees that nothing grows.
 func TestSoak(t *testing.T) {
 	length := soakTime(t)
-	s := tortured(t, "")
+	s := tortured(t, nil)
 	s.configure("scan", "workers = 2\nrecycle = 100")
 	s.start()
 	l := pausingLoad(s.LMTP, 2, 25*time.Millisecond)

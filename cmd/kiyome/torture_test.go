@@ -17,10 +17,10 @@ type fault struct {
 	name  string
 	needs string // what this machine has to have: see lacking
 
-	// run puts the fault on a server of the given program, and says what came of it. What
+	// run puts the fault on a server that is the given program, and says what came of it. What
 	// must not have come of it is among the problems of the result; the test itself fails
 	// only where the fault cannot be put on.
-	run func(t *testing.T, program string) *result
+	run func(t *testing.T, p program) *result
 }
 
 // result is what came of a fault.
@@ -69,7 +69,7 @@ func TestTorture(t *testing.T) {
 					t.Skip(l.heard)
 				}
 				l.outcome = "broke off" // unless it comes to its end
-				r := f.run(t, "")
+				r := f.run(t, nil)
 				l.outcome, l.heard, l.mailbox = "held", r.heard, r.mailbox
 				if len(r.problems) > 0 {
 					l.outcome = "FAILED"
@@ -127,13 +127,11 @@ func lacking(needs string) string {
 }
 
 // tortured is a site for a fault: with a checked mailbox, taro, and one that is not,
-// jiro; not running yet. program is "" for the one that is tested.
-func tortured(t *testing.T, program string) *site {
+// jiro; not running yet.
+func tortured(t *testing.T, p program) *site {
 	t.Helper()
 	s := newSite(t)
-	if program != "" {
-		copyFile(t, program, s.kiyome)
-	}
+	p.install(t, s)
 	s.account("add", "taro@example.jp")
 	s.account("subscribe", "taro@example.jp")
 	s.account("add", "jiro@example.jp")
@@ -150,13 +148,6 @@ func (s *site) configure(heading, lines string) {
 	text = strings.Replace(text, "["+heading+"]\n", "["+heading+"]\n"+lines+"\n", 1)
 	if err := os.WriteFile(s.Dir+"/kiyome.toml", []byte(text), 0o644); err != nil {
 		s.t.Fatal(err)
-	}
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.WriteFile(to, readFile(t, from), 0o755); err != nil {
-		t.Fatal(err)
 	}
 }
 

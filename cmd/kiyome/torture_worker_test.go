@@ -44,30 +44,27 @@ func workerFaults() []fault {
 	return append(faults, fault{"the engine crashes after a finding", "go", crashAfterFinding})
 }
 
-// program builds one that has the malady; before says where in the scan.
-func (m malady) program(t *testing.T, after bool) string {
-	t.Helper()
-	b := broken{
-		file: "scan/worker/child.go",
-		old:  "	var broken error\n",
-		new:  "	var broken error\n	if bytes.Contains(raw, []byte(\"" + sick + "\")) {\n" + m.code + "\n}\n",
-	}
-	if after { // the scan has told what it found
-		b.old = "	switch {\n	case broken != nil:\n		return broken\n"
-		b.new = "	if bytes.Contains(raw, []byte(\"" + sick + "\")) {\n" + m.code + "\n}\n" + b.old
-	}
+// changes are those of the program that has the malady: at the beginning of a scan, or
+// after it, when it has told what it found.
+func (m malady) changes(after bool) program {
+	const file = "scan/worker/child.go"
+	ill := "	if bytes.Contains(raw, []byte(\"" + sick + "\")) {\n" + m.code + "\n}\n"
 	imports := "import (\n	\"bytes\"\n"
 	if strings.Contains(m.code, "unsafe.") {
 		imports += "	\"unsafe\"\n"
 	}
-	b.more = [][2]string{{"import (\n", imports}}
-	return build(t, b)
+	at, place := "	var broken error\n", "	var broken error\n"+ill
+	if after {
+		at = "	switch {\n	case broken != nil:\n		return broken\n"
+		place = ill + at
+	}
+	return program{{file, "import (\n", imports}, {file, at, place}}
 }
 
 // run sends the sick message among others.
-func (m malady) run(t *testing.T, _ string) *result {
+func (m malady) run(t *testing.T, p program) *result {
 	r := &result{}
-	s := tortured(t, m.program(t, false))
+	s := tortured(t, append(m.changes(false), p...))
 	s.configure("scan", "workers = 2")
 	if m.wait != "" {
 		s.configure("scan.limits", fmt.Sprintf("time = %q", m.wait))
@@ -115,10 +112,10 @@ func (m malady) check(t *testing.T, s *site, r *result) {
 }
 
 // crashAfterFinding: what was found before is not lost with the worker.
-func crashAfterFinding(t *testing.T, _ string) *result {
+func crashAfterFinding(t *testing.T, p program) *result {
 	r := &result{}
 	m := malady{code: `var p *int; *p = 1`}
-	s := tortured(t, m.program(t, true))
+	s := tortured(t, append(m.changes(true), p...))
 	s.start()
 	message := strings.Replace(string(testdata.MustMail("attachment")), "Subject:", sick+"\r\nSubject:", 1)
 	reply := s.dial().deliver(message, "taro@example.jp")[0]
