@@ -13,6 +13,10 @@ import (
 	"kiyome/scan/unpack"
 )
 
+// ErrScratch says that the scratch file failed: a full disk, for instance. It is
+// a fault of ours, whatever was found.
+var ErrScratch = errors.New("scratch file")
+
 // Limits is every limit of a scan. Zero fields have their defaults.
 type Limits struct {
 	Time   time.Duration // of one message, all in all; default 120 s
@@ -98,8 +102,8 @@ func (e *Engine) Run(ctx context.Context, j Job) (*Verdict, error) {
 	arena := unpack.NewArena(j.Scratch, e.o.Limits.Object)
 	s := &scanner{Engine: e, ctx: limited, job: j, arena: arena, known: make(map[key]*node), sums: make(map[[sha256.Size]byte]*node)}
 	v := s.run()
-	if err := arena.Close(); err != nil {
-		return nil, fmt.Errorf("scratch file: %w", err)
+	if err := errors.Join(arena.Fault(), arena.Close()); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrScratch, err)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) && len(v.Findings) == 0 {
 		return nil, fmt.Errorf("scan: %w", context.Cause(ctx))

@@ -2,12 +2,15 @@ package scan
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"kiyome/rules"
 	"kiyome/testdata"
@@ -141,4 +144,28 @@ func lines(text []byte) string {
 	}
 	flush()
 	return b.String()
+}
+
+// A disk that is full is a fault of ours: what was unpacked until then is no reason to say
+// anything of the message.
+func TestAFullDiskGivesNoVerdict(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("a small file system cannot be mounted: %v", err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	scratch, err := Unlinked(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scratch.Close()
+	raw := []byte("Subject: x\r\nContent-Type: application/x-y\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+		strings.Repeat(strings.Repeat("QUJD", 19)+"\r\n", 200_000))
+	e := testEngine(t, Options{})
+	if v, err := e.Run(t.Context(), Job{Raw: raw, Scratch: scratch}); !errors.Is(err, ErrScratch) || !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("full: %+v, %v", v, err)
+	}
+	if v, err := e.Run(t.Context(), Job{Raw: testdata.MustMail("attachment"), Scratch: scratch}); err != nil || v.Outcome != Cleaned {
+		t.Errorf("a small message after it: %+v, %v", v, err)
+	}
 }

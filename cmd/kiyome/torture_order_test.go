@@ -3,7 +3,12 @@
 package main_test
 
 import (
+	"archive/zip"
+	"bytes"
+	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -87,12 +92,37 @@ func watchOrder(t *testing.T, p program) *result {
 	return r
 }
 
-// mailOf gives a message of testdata, or a large one.
+// mailOf gives a message of testdata, a large one, or one with an attachment that is large when
+// it is unpacked.
 func mailOf(name string) string {
-	if name != "large" {
+	switch name {
+	case "large":
+	case "unpacks":
+		return unpacks()
+	default:
 		return string(testdata.MustMail(name))
 	}
 	return string(testdata.MustMail("clean")) + strings.Repeat(strings.Repeat("large ", 12)+"\r\n", 40_000)
+}
+
+// unpacks gives a small message with a zip whose member has 16 MB and ends in the test virus.
+func unpacks() string {
+	var file bytes.Buffer
+	z := zip.NewWriter(&file)
+	w, err := z.Create("large.exe")
+	if err == nil {
+		_, err = io.WriteString(w, strings.Repeat("0123456789abcdef", 1<<20)+string(testdata.EICAR()))
+	}
+	if err := errors.Join(err, z.Close()); err != nil {
+		panic(err) // in memory it cannot fail
+	}
+	var b strings.Builder
+	b.WriteString("Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n")
+	lines := &lineWriter{w: &b}
+	encoder := base64.NewEncoder(base64.StdEncoding, lines)
+	encoder.Write(file.Bytes())
+	encoder.Close()
+	return b.String() + "\r\n"
 }
 
 // watched are the calls that reach a disk, or a client.

@@ -27,6 +27,7 @@ type storage struct {
 	taro    string                                   // what he hears, whom the fault strikes
 	others  string                                   // what is heard by the others of the same transaction
 	mail    string                                   // which message; "" for an infected one
+	checked bool                                     // hanako, whose mail is checked like his, is struck too
 	away    bool                                     // his earlier mail has gone with the fault
 	dirty   bool                                     // files may be left in tmp
 }
@@ -47,6 +48,7 @@ func storageFaults() []fault {
 		{name: "no inode is free", needs: "root mkfs.ext4", prepare: onDisk("8M", "-N", "32"), on: withoutInodes, taro: full, others: ok},
 		{name: "the disk becomes read-only", needs: "root mkfs.ext4", prepare: onDisk("8M"), on: readOnly, taro: ours, others: ok},
 		{name: "the spool is full", needs: "root", prepare: onTmpfs("state/spool", "1m"), on: spoolFilled, taro: full, others: full, mail: "large"},
+		{name: "the scratch of what is unpacked is full", needs: "root", prepare: onTmpfs("state/spool", "1m"), on: spoolFilled, taro: ours, others: ok, mail: "unpacks", checked: true},
 		{name: "tmp belongs to another", needs: "root", on: notWritable, taro: ours, others: ok},
 		{name: "new belongs to another", needs: "root", on: foreign("new"), taro: ours, others: ok},
 		{name: "the Maildir belongs to another", needs: "root", on: foreign(""), taro: ours, others: ok},
@@ -139,9 +141,13 @@ func (f storage) run(t *testing.T, p program) *result {
 // during delivers while the fault is there, and gives taro's replies of 250.
 func (f storage) during(r *result, c *lmtpClient, everybody []string) (heard []string) {
 	msg := mailOf(cmpOr(f.mail, "attachment"))
+	hanako := f.others
+	if f.checked {
+		hanako = f.taro
+	}
 	for range 3 {
 		replies := c.deliver(msg, everybody...)
-		for i, want := range []string{f.taro, f.others, f.others} {
+		for i, want := range []string{f.taro, hanako, f.others} {
 			if i >= len(replies) {
 				r.wrong("the session breaks off: %q", replies)
 				return heard

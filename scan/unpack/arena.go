@@ -51,6 +51,15 @@ func (a *Arena) Hold(r io.Reader, max int64) (data []byte, release func(), err e
 	return h.data, func() { h.release() }, err
 }
 
+// Fault is what went wrong with the scratch file through no fault of the bytes: a full
+// disk, a broken one. What was unpacked since then is not all there is.
+func (a *Arena) Fault() error {
+	if a.scratch == nil {
+		return nil
+	}
+	return a.scratch.fault
+}
+
 // Close gives everything back, also what was not released.
 func (a *Arena) Close() error {
 	a.free, a.memory = nil, 0

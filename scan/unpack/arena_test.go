@@ -173,12 +173,32 @@ func TestAFullScratchFileIsALimit(t *testing.T) {
 	defer unix.Setrlimit(unix.RLIMIT_FSIZE, &old)
 	data := []byte(honest("large", text+strings.Repeat("x", 4<<20)))
 	n := &notes{}
-	n.walk(t, NewArena(f, 1<<16), Limits{}, "f", data)
-	if len(n.unchecked) != 1 || !strings.HasPrefix(n.unchecked[0], "f: zip: large: limit: scratch") {
-		t.Errorf("unchecked %q, want the limit of the scratch file", n.unchecked)
+	a := NewArena(f, 1<<16)
+	n.walk(t, a, Limits{}, "f", data)
+	if len(n.unchecked) != 1 || !strings.HasPrefix(n.unchecked[0], "f: zip: large: limit: scratch") || a.Fault() != nil {
+		t.Errorf("unchecked %q, fault %v; want the limit of the scratch file", n.unchecked, a.Fault())
 	}
 	if len(n.data) != 2 || len(n.data[1]) != 1<<20 || !strings.HasPrefix(n.data[1], text) {
 		t.Errorf("%d objects, the last of %d bytes; want the container and the first MiB of its member", len(n.data), len(n.data[len(n.data)-1]))
+	}
+}
+
+// What the message made too large is its own limit; what the disk refuses is not.
+func TestTheFaultOfADiskIsTold(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	a := NewArena(full, 1<<16)
+	if err := a.Fault(); err != nil {
+		t.Errorf("at first: %v", err)
+	}
+	if _, _, err := a.Hold(strings.NewReader(strings.Repeat("x", 1<<20)), 1<<30); !errors.Is(err, ErrLimit) {
+		t.Errorf("hold: %v", err)
+	}
+	if err := a.Fault(); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("after it: %v", err)
 	}
 }
 

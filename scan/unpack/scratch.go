@@ -17,6 +17,7 @@ type scratch struct {
 	regions []*region // in the order of the file
 	end     int64     // of the last region: where the next one begins, a multiple of pageSize
 	chunk   []byte    // what is read at a time, kept
+	fault   error     // the first that was the disk's, not the message's
 }
 
 // pageSize divides the start of every mapping. 64 KiB is the largest page of
@@ -54,7 +55,7 @@ func (s *scratch) store(head []byte, r io.Reader) (*region, error) {
 	data, err := unix.Mmap(int(s.file.Fd()), start, int(n), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		s.shrink(start)
-		return nil, scratchError(err)
+		return nil, s.refused(err)
 	}
 	g := &region{data: data, start: start, end: start + n}
 	s.regions = append(s.regions, g)
@@ -71,7 +72,7 @@ func (s *scratch) write(b []byte, off int64) (written int64, err error) {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
-			return written, scratchError(err)
+			return written, s.refused(err)
 		}
 		b = b[n:]
 		written += int64(n)
@@ -79,8 +80,15 @@ func (s *scratch) write(b []byte, off int64) (written int64, err error) {
 	return written, nil
 }
 
-// scratchError is the error of a scratch file that takes no more.
-func scratchError(err error) error { return fmt.Errorf("%w: %v", &LimitError{"scratch"}, err) }
+// refused is the error of a scratch file that takes no more. To reach the size that it was
+// allowed (EFBIG), or what one process can map, is a limit of the message. Anything else is a
+// fault of the disk, which whoever has the arena must hear of.
+func (s *scratch) refused(err error) error {
+	if s.fault == nil && !errors.Is(err, unix.EFBIG) && !errors.Is(err, unix.ENOMEM) {
+		s.fault = err
+	}
+	return fmt.Errorf("%w: %v", &LimitError{"scratch"}, err)
+}
 
 // release unmaps a region and gives its room back: the last one's by making the
 // file shorter, another's by a hole.

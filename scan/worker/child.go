@@ -174,7 +174,7 @@ func (s server) scan(e engine, scratch *os.File) error {
 	case broken != nil:
 		return broken
 	case err != nil:
-		err = s.send(kindFault, fault{Message: bounded(err.Error())})
+		err = s.send(kindFault, fault{Message: bounded(err.Error()), Scratch: errors.Is(err, scan.ErrScratch)})
 	default:
 		err = s.send(kindVerdict, v)
 	}

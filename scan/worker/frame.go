@@ -62,6 +62,7 @@ type job struct {
 type fault struct {
 	Message string
 	Sandbox bool // it could not be confined
+	Scratch bool // the scratch file failed
 }
 
 func (f fault) Error() string { return f.Message }

@@ -78,6 +78,8 @@ func (f fake) Run(_ context.Context, j scan.Job) (*scan.Verdict, error) {
 			time.AfterFunc(50*time.Millisecond, func() { say(arg, 1) })
 		case "fault":
 			return nil, errors.New("a fault of the engine")
+		case "full":
+			return nil, fmt.Errorf("%w: no space", scan.ErrScratch)
 		case "pid":
 			v.Odd = append(v.Odd, fmt.Sprint(os.Getpid()))
 		case "name":

@@ -109,6 +109,9 @@ func (p *Pool) scan(ctx context.Context, j job, m *scan.Message) (*scan.Verdict,
 		switch {
 		case err == nil:
 			return v, nil
+		case errors.As(err, &f) && f.Scratch:
+			// The whole message is had again when there is room: a finding is no reason to cut it down.
+			return nil, fmt.Errorf("worker: %w", f)
 		case errors.As(err, &f):
 			return p.orFound(known, fmt.Errorf("worker: %w", f))
 		case ctx.Err() != nil:

@@ -321,6 +321,9 @@ func TestFaultOfTheEngineIsNoDeath(t *testing.T) {
 	if _, err := p.Scan(t.Context(), message(t, "fault")); err == nil || !strings.Contains(err.Error(), "a fault of the engine") {
 		t.Errorf("got %v, want the fault", err)
 	}
+	if v, err := p.Scan(t.Context(), message(t, "find", "full")); err == nil || !strings.Contains(err.Error(), "no space") {
+		t.Errorf("a full disk after a finding: %+v, %v; want the whole message to be had again", v, err)
+	}
 	if v, err := p.Scan(t.Context(), message(t, "find", "fault")); err != nil || v.Outcome != scan.ReportOnly {
 		t.Errorf("with a finding: %+v, %v; want the report only", v, err)
 	}
