@@ -166,6 +166,12 @@ func (s *site) start() {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.adopt(cmd)
+	awaitPort(s.t, s.LMTP)
+}
+
+// adopt takes a server that was started for the site's.
+func (s *site) adopt(cmd *exec.Cmd) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	s.serve, s.ended = cmd, ended
@@ -173,7 +179,6 @@ func (s *site) start() {
 		s.cleans = true
 		s.t.Cleanup(s.stop)
 	}
-	awaitPort(s.t, s.LMTP)
 }
 
 // kill ends the server without a warning, and waits for its end.

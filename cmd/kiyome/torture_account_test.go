@@ -25,6 +25,7 @@ import (
 func accountFaults() []fault {
 	faults := []fault{
 		{"the file is damaged at random", "", damagedFile},
+		{"the file may not be read", "root", unreadableFile},
 		{"a record is damaged", "", damagedRecord},
 		{"eight admins at once, under load", "", admins},
 		{"a second server", "", secondServer},
@@ -138,6 +139,23 @@ func damagedFile(t *testing.T, p program) *result {
 	return r
 }
 
+func unreadableFile(t *testing.T, p program) *result {
+	r := &result{}
+	s, file := populated(t, p)
+	if err := os.Chmod(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	said, ended := s.refuses(t)
+	if !ended || !strings.Contains(said, file) || !strings.Contains(said, "run as the user to whom it belongs") {
+		r.wrong("ended: %v, it says %q", ended, said)
+	}
+	if !ended {
+		s.kill()
+	}
+	r.heard, r.mailbox = "it does not start, and says why", "nothing"
+	return r
+}
+
 // damage does something to a file, and says what.
 func damage(good []byte, random *rand.Rand) (data []byte, what string) {
 	data = bytes.Clone(good)
@@ -187,7 +205,7 @@ func (s *site) refuses(t *testing.T) (said string, ended bool) {
 		}
 		if c, err := dialLMTP(s.LMTP); err == nil {
 			c.conn.Close()
-			s.serve, s.ended = cmd, gone
+			s.serve, s.ended, s.cleans = cmd, gone, true
 			return "", false
 		}
 	}

@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,8 +27,9 @@ func powerFaults() []fault {
 }
 
 const (
-	powerTime = 8 * time.Second // of load
-	powerCuts = 24
+	powerTime   = 8 * time.Second // of load
+	powerCuts   = 24
+	powerStarts = 6 // of these cuts, every so many has a server started on it
 )
 
 // cutPower has a server work on a disk that is written down, and then asks of many moments
@@ -39,6 +41,8 @@ func cutPower(t *testing.T, p program) *result {
 	mnt := filepath.Join(s.Dir, "disk")
 	d := newDisk(t, mnt)
 	settle(t, s, mnt)
+	s.folder("rules", 0o755, false)
+	s.configure("rules", fmt.Sprintf("dirs = [%q]", s.Dir+"/rules"))
 	s.account("add", "taro@example.jp")
 	s.account("subscribe", "taro@example.jp")
 	s.account("add", "jiro@example.jp")
@@ -54,7 +58,7 @@ func cutPower(t *testing.T, p program) *result {
 	for i := range powerCuts {
 		moment := l.moment(random, i)
 		c := powerCut{t: t, site: s, load: l, moment: moment, live: live, result: r}
-		c.check(d.cut(moment, random), i == powerCuts-1)
+		c.check(d.cut(moment, random), (i+1)%powerStarts == 0)
 		checked += c.checked
 		infected += c.infected
 	}
@@ -112,6 +116,7 @@ func (l *powerLoad) run(t *testing.T, d time.Duration) {
 	for range 4 {
 		wg.Go(func() { l.client(admin) })
 	}
+	wg.Go(func() { l.reload(admin) })
 	time.Sleep(d)
 	close(l.stop)
 	wg.Wait()
@@ -146,6 +151,27 @@ func (l *powerLoad) client(admin *control.Client) {
 		msg, _ := numbered(n)
 		for i, reply := range c.deliver(msg, addresses(boxes)...) {
 			l.note(boxes[i], n, reply)
+		}
+	}
+}
+
+// reload puts other rules in service again and again, which are kept in state_dir.
+func (l *powerLoad) reload(admin *control.Client) {
+	for n := 0; ; n++ {
+		select {
+		case <-l.stop:
+			return
+		case <-time.After(500 * time.Millisecond):
+		}
+		text := fmt.Sprintf("rule New%d { strings: $a = \"no message has this %d\" condition: $a }\n", n, n)
+		err := os.WriteFile(l.site.Dir+"/rules/new.yar", []byte(text), 0o644)
+		if err == nil {
+			_, err = admin.Reload(context.Background())
+		}
+		if err != nil {
+			l.mu.Lock()
+			l.others = append(l.others, err.Error())
+			l.mu.Unlock()
 		}
 	}
 }
@@ -269,11 +295,11 @@ func (c *powerCut) check(left []byte, start bool) {
 	c.checkMail(readBoxes(c.t, mnt+"/mail"))
 	c.checkState(mnt + "/state")
 	unmount(mnt)
-	if start {
-		defer c.serve(image, mnt)
-	}
 	if out, err := exec.Command("e2fsck", "-f", "-n", image).CombinedOutput(); err != nil {
 		c.wrong("the file system is not sound: %v\n%s", err, out)
+	}
+	if start {
+		c.serve(image, mnt)
 	}
 }
 
@@ -350,18 +376,29 @@ func (c *powerCut) checkState(dir string) {
 // delivers.
 func (c *powerCut) serve(image, mnt string) {
 	mount(c.t, image, mnt)
-	for _, name := range []string{"state", "mail"} {
+	for _, name := range []string{"state", "mail"} { // where they lay
 		link := filepath.Join(c.site.Dir, name)
 		if err := errors.Join(os.Remove(link), os.Symlink(filepath.Join(mnt, name), link)); err != nil {
 			c.t.Fatal(err)
 		}
 	}
-	began := time.Now()
-	c.site.start()
-	c.t.Logf("after the cut the server is back in %v", time.Since(began).Round(time.Millisecond))
+	defer unmount(mnt)
+	if said, ended := c.site.refuses(c.t); ended {
+		c.wrong("the server does not start: %s", said)
+		return
+	}
+	defer c.site.kill()
 	msg, _ := numbered(5)
 	if reply := c.site.dial().deliver(msg, "taro@example.jp")[0]; !strings.HasPrefix(reply, "250 ") {
 		c.wrong("after it: %s", reply)
 	}
-	c.site.kill()
+	found := 0
+	for _, text := range c.site.maildir("taro") {
+		if n, report := numberOf(text); n == 5 && report {
+			found++
+		}
+	}
+	if found == 0 {
+		c.wrong("what the server started with does not find the test virus")
+	}
 }
