@@ -27,6 +27,7 @@ func accountFaults() []fault {
 		{"the file is damaged at random", "", damagedFile},
 		{"the file may not be read", "root", unreadableFile},
 		{"a record is damaged", "", damagedRecord},
+		{"the history of removals is damaged", "", damagedHistory},
 		{"eight admins at once, under load", "", admins},
 		{"a second server", "", secondServer},
 		{"a change cannot be synced", "strace", failingChange(injected("fdatasync:error=EIO"))},
@@ -242,6 +243,38 @@ func damagedRecord(t *testing.T, p program) *result {
 		r.wrong("account check: %v, %s", err, out)
 	}
 	r.heard, r.mailbox = "451 for that account, 250 for 59", "account check names it"
+	return r
+}
+
+// damagedHistory starts the server with a history of removals that something was done to: no
+// mail depends on it.
+func damagedHistory(t *testing.T, p program) *result {
+	r := &result{}
+	s, _ := populated(t, p)
+	s.start()
+	r.checkChecked(s, 6)
+	s.stop()
+	file := filepath.Join(s.Dir, "state/removals.db")
+	good := readFile(t, file)
+	random := rand.New(rand.NewPCG(5, uint64(time.Now().UnixNano())))
+	const times = 12
+	for i := range times {
+		data, what := damage(good, random)
+		err := os.WriteFile(file, data, 0o600)
+		if i == times-1 {
+			what, err = "a folder", errors.Join(os.Remove(file), os.Mkdir(file, 0o700))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said, ended := s.refuses(t); ended {
+			r.wrong("%s: the server does not start: %s", what, said)
+			continue
+		}
+		r.checkChecked(s, 6)
+		s.kill()
+	}
+	r.heard, r.mailbox = fmt.Sprintf("%d damages: 250 × 6 each time", times), "checked where the service is"
 	return r
 }
 

@@ -52,7 +52,7 @@ const sector = 4096
 func newDisk(t *testing.T, dir string) *disk {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "image")
-	newImage(t, image, "64M")
+	newImage(t, image, "192M")
 	d := &disk{bytes: readFile(t, image)}
 	served := t.TempDir()
 	root := &fs.Inode{}

@@ -156,6 +156,21 @@ func (all crowd) say(text string) {
 	}
 }
 
+// heard gives the codes that were heard, and how often.
+func (all crowd) heard() string {
+	codes := map[string]int{}
+	for _, c := range all {
+		c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		said, _ := io.ReadAll(io.LimitReader(c, 1<<20))
+		for line := range strings.Lines(string(said)) {
+			if len(line) > 3 && line[3] == ' ' {
+				codes[line[:3]]++
+			}
+		}
+	}
+	return strings.TrimPrefix(fmt.Sprint(codes), "map")
+}
+
 func (all crowd) close() {
 	for _, c := range all {
 		c.Close()
@@ -182,7 +197,7 @@ func idleAndSlow(t *testing.T, s *site, r *result) (off func()) {
 		}
 	}()
 	time.Sleep(2 * time.Second)
-	r.heard = "nothing yet"
+	r.heard = data.heard() + " by those that send a message"
 	return func() { close(stop); all.close() }
 }
 
@@ -290,7 +305,7 @@ func garbage(t *testing.T, s *site, r *result) (off func()) {
 		c.SetWriteDeadline(time.Now().Add(time.Second))
 		c.Write(b)
 	}
-	r.heard = "5xx, and an end"
+	r.heard = all.heard()
 	return all.close
 }
 
@@ -309,7 +324,7 @@ func otherProtocols(t *testing.T, s *site, r *result) (off func()) {
 	all := dialMany(t, s.LMTP, 2)
 	all[:1].say("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	all[1:].say("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\x00", 500))
-	r.heard = "5xx"
+	r.heard = all.heard()
 	return all.close
 }
 

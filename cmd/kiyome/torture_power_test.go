@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,8 +29,8 @@ func powerFaults() []fault {
 
 const (
 	powerTime   = 8 * time.Second // of load
-	powerCuts   = 24
-	powerStarts = 6 // of these cuts, every so many has a server started on it
+	powerCuts   = 32
+	powerStarts = 8 // of these cuts, every so many has a server started on it
 )
 
 // cutPower has a server work on a disk that is written down, and then asks of many moments
@@ -62,7 +63,7 @@ func cutPower(t *testing.T, p program) *result {
 		checked += c.checked
 		infected += c.infected
 	}
-	r.heard = fmt.Sprintf("250 × %d, %d replies not waited for, %d accounts", len(l.acks), l.dropped, len(l.accounts))
+	r.heard = fmt.Sprintf("250 × %d, %d replies not waited for, %d accounts, %d imports", len(l.acks), l.dropped, len(l.accounts), len(l.imports))
 	r.mailbox = fmt.Sprintf("%d cuts in %d writes and flushes: %d acknowledged messages looked for (%d infected), %d lost or not whole", powerCuts, d.moment(), checked, infected, len(r.problems))
 	if len(l.acks) < 50 {
 		r.wrong("only %d messages went through: that shows little", len(l.acks))
@@ -95,6 +96,7 @@ type powerLoad struct {
 	acks     []ack
 	accounts []ack
 	dropped  int
+	imports  []ack // the last account of each
 	others   []string
 }
 
@@ -117,6 +119,7 @@ func (l *powerLoad) run(t *testing.T, d time.Duration) {
 		wg.Go(func() { l.client(admin) })
 	}
 	wg.Go(func() { l.reload(admin) })
+	wg.Go(func() { l.importMany(admin) })
 	time.Sleep(d)
 	close(l.stop)
 	wg.Wait()
@@ -176,6 +179,35 @@ func (l *powerLoad) reload(admin *control.Client) {
 	}
 }
 
+// importRows is how many accounts are imported at once: enough for a copy of the database to
+// take its place.
+const importRows = 11_000
+
+// importMany imports accounts with the service, many at once, of which all are there or none.
+func (l *powerLoad) importMany(admin *control.Client) {
+	for n := 0; ; n++ {
+		select {
+		case <-l.stop:
+			return
+		case <-time.After(1500 * time.Millisecond):
+		}
+		var table strings.Builder
+		table.WriteString("address,inbound\n")
+		for i := range importRows {
+			fmt.Fprintf(&table, "import%d-%d@example.jp,subscribed\n", n, i)
+		}
+		_, err := admin.Import(strings.NewReader(table.String()), accounts.ImportOptions{})
+		moment := l.disk.moment()
+		l.mu.Lock()
+		if err != nil {
+			l.others = append(l.others, err.Error())
+		} else {
+			l.imports = append(l.imports, ack{box: fmt.Sprintf("import%d-%d", n, importRows-1), moment: moment})
+		}
+		l.mu.Unlock()
+	}
+}
+
 func addresses(boxes []string) (all []string) {
 	for _, b := range boxes {
 		all = append(all, b+"@example.jp")
@@ -227,14 +259,12 @@ func (l *powerLoad) newAccount(admin *control.Client, n int) string {
 	return box
 }
 
-// moment picks one: that at which a message was just acknowledged, that at which an
-// account was, or any.
+// moment picks one: that at which a message was just acknowledged, or an account, or an
+// import, or any.
 func (l *powerLoad) moment(random *rand.Rand, i int) int {
-	switch {
-	case i%3 == 0 && len(l.acks) > 0:
-		return l.acks[random.IntN(len(l.acks))].moment
-	case i%3 == 1 && len(l.accounts) > 0:
-		return l.accounts[random.IntN(len(l.accounts))].moment
+	kinds := [][]ack{l.acks, l.accounts, l.imports, nil}
+	if kind := kinds[i%len(kinds)]; len(kind) > 0 {
+		return kind[random.IntN(len(kind))].moment
 	}
 	return random.IntN(l.disk.moment() + 1)
 }
@@ -357,7 +387,7 @@ func (c *powerCut) checkState(dir string) {
 	if problems, _, err := db.Check(); err != nil || len(problems) > 0 {
 		c.wrong("accounts: %v %q", err, problems)
 	}
-	for _, a := range c.load.accounts {
+	for _, a := range slices.Concat(c.load.accounts, c.load.imports) {
 		if a.moment > c.moment {
 			continue
 		}
@@ -365,9 +395,27 @@ func (c *powerCut) checkState(dir string) {
 			c.wrong("account %s was added and subscribed at %d, and is not: %v", a.box, a.moment, err)
 		}
 	}
+	if problem := halfImport(db); problem != "" {
+		c.wrong("%s", problem)
+	}
 	for _, name := range []string{"delivered", "poison"} {
 		if _, err := store.OpenMemory(filepath.Join(dir, name), 6*24*time.Hour); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			c.wrong("the memory %s: %v", name, err)
+		}
+	}
+}
+
+// halfImport tells of an import of which the first account is there and the last is not, or
+// the other way round.
+func halfImport(db *accounts.DB) string {
+	for n := 0; ; n++ {
+		_, first := db.Lookup(fmt.Sprintf("import%d-0@example.jp", n))
+		_, last := db.Lookup(fmt.Sprintf("import%d-%d@example.jp", n, importRows-1))
+		if (first == nil) != (last == nil) {
+			return fmt.Sprintf("import %d is there in part: %v, %v", n, first, last)
+		}
+		if first != nil {
+			return ""
 		}
 	}
 }
