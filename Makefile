@@ -25,12 +25,14 @@ build: deps-build ## build/kiyome
 
 test: deps ## vet and all tests
 	$(GO) vet ./... ./testdata ./testdata/evasion
+	$(GO) vet -tags 'bench torture' ./cmd/kiyome ./accounts
 	$(GO) test -race -timeout 10m $(RACE)
 	$(GO) test -timeout 10m $(filter-out $(RACE),$(shell $(GO) list ./... ./testdata ./testdata/evasion))
 
 lint: deps-build ## gofmt, vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./... ./testdata ./testdata/evasion
+	$(GO) vet -tags 'bench torture' ./cmd/kiyome ./accounts
 	$(GO) run $(STATICCHECK) ./... ./testdata ./testdata/evasion
 
 bench: deps ## what a delivery costs, beside other servers where they are installed, and a bill of a million accounts

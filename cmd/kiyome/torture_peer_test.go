@@ -67,7 +67,7 @@ func (x peer) run(t *testing.T, p program) *result {
 	r := &result{}
 	s := tortured(t, p)
 	if x.config != "" {
-		s.configure("inbound", x.config)
+		s.setting("inbound", x.config)
 	}
 	s.start()
 	pid := s.serve.Process.Pid

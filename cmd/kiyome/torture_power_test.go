@@ -43,7 +43,7 @@ func cutPower(t *testing.T, p program) *result {
 	d := newDisk(t, mnt)
 	settle(t, s, mnt)
 	s.folder("rules", 0o755, false)
-	s.configure("rules", fmt.Sprintf("dirs = [%q]", s.Dir+"/rules"))
+	s.setting("rules", fmt.Sprintf("dirs = [%q]", s.Dir+"/rules"))
 	s.account("add", "taro@example.jp")
 	s.account("subscribe", "taro@example.jp")
 	s.account("add", "jiro@example.jp")

@@ -43,7 +43,7 @@ const samples = 10
 func TestSoak(t *testing.T) {
 	length := soakTime(t)
 	s := tortured(t, nil)
-	s.configure("scan", "workers = 2\nrecycle = 100")
+	s.setting("scan", "workers = 2\nrecycle = 100")
 	s.start()
 	l := pausingLoad(s.LMTP, 2, 25*time.Millisecond)
 	m := &mixture{site: s, stop: make(chan bool)}

@@ -320,7 +320,7 @@ func both(a, b func(t *testing.T, s *site) (off func())) func(t *testing.T, s *s
 	}
 }
 
-func bouncing(_ *testing.T, s *site) { s.configure("inbound", `quota = "bounce"`) }
+func bouncing(_ *testing.T, s *site) { s.setting("inbound", `quota = "bounce"`) }
 
 var syncedPath = regexp.MustCompile(`sync\(\d+<([^>]*)>`)
 

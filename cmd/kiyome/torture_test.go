@@ -138,8 +138,8 @@ func tortured(t *testing.T, p program) *site {
 	return s
 }
 
-// configure puts lines below a heading of the configuration.
-func (s *site) configure(heading, lines string) {
+// setting puts lines below a heading of the configuration.
+func (s *site) setting(heading, lines string) {
 	s.t.Helper()
 	text := s.read("kiyome.toml")
 	if !strings.Contains(text, "["+heading+"]\n") {

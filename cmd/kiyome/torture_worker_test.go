@@ -65,9 +65,9 @@ func (m malady) changes(after bool) program {
 func (m malady) run(t *testing.T, p program) *result {
 	r := &result{}
 	s := tortured(t, append(m.changes(false), p...))
-	s.configure("scan", "workers = 2")
+	s.setting("scan", "workers = 2")
 	if m.wait != "" {
-		s.configure("scan.limits", fmt.Sprintf("time = %q", m.wait))
+		s.setting("scan.limits", fmt.Sprintf("time = %q", m.wait))
 	}
 	s.start()
 	others := &bystanders{stop: make(chan bool)}
