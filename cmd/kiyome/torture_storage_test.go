@@ -49,6 +49,7 @@ func storageFaults() []fault {
 		{name: "the disk becomes read-only", needs: "root mkfs.ext4", prepare: onDisk("8M"), on: readOnly, taro: ours, others: ok},
 		{name: "the spool is full", needs: "root", prepare: onTmpfs("state/spool", "1m"), on: spoolFilled, taro: full, others: full, mail: "large"},
 		{name: "the scratch of what is unpacked is full", needs: "root", prepare: onTmpfs("state/spool", "1m"), on: spoolFilled, taro: ours, others: ok, mail: "unpacks", checked: true},
+		{name: "the disk of state_dir is full", needs: "root", prepare: stateOnTmpfs, on: stateFilled, taro: ok, others: ok},
 		{name: "tmp belongs to another", needs: "root", on: notWritable, taro: ours, others: ok},
 		{name: "new belongs to another", needs: "root", on: foreign("new"), taro: ours, others: ok},
 		{name: "the Maildir belongs to another", needs: "root", on: foreign(""), taro: ours, others: ok},
@@ -222,6 +223,14 @@ func onTmpfs(name, size string) func(t *testing.T, s *site) {
 	}
 }
 
+// stateOnTmpfs moves state_dir to a small file system.
+func stateOnTmpfs(t *testing.T, s *site) {
+	was := filepath.Join(s.Dir, "state.was")
+	must(t, "cp", "-a", filepath.Join(s.Dir, "state"), was)
+	onTmpfs("state", "16m")(t, s)
+	must(t, "cp", "-a", was+"/.", filepath.Join(s.Dir, "state"))
+}
+
 func own(t *testing.T, s *site, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
@@ -237,6 +246,10 @@ func filled(t *testing.T, s *site) (off func()) {
 
 func spoolFilled(t *testing.T, s *site) (off func()) {
 	return fill(t, filepath.Join(s.Dir, "state/spool/filler"))
+}
+
+func stateFilled(t *testing.T, s *site) (off func()) {
+	return fill(t, filepath.Join(s.Dir, "state/filler"))
 }
 
 // fill writes a file until there is no room.

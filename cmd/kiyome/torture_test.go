@@ -4,8 +4,10 @@ package main_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -99,8 +101,11 @@ func printTable(table []line) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.chapter, l.fault, l.outcome, l.heard, l.mailbox)
 	}
 	w.Flush()
-	fmt.Printf("\n%d faults: %d held, %d failed, %d broke off, %d skipped\n\n",
-		len(table), count["held"], count["FAILED"], count["broke off"], count["skipped"])
+	fmt.Printf("\n%d faults:", len(table))
+	for _, outcome := range slices.Sorted(maps.Keys(count)) {
+		fmt.Printf(" %d %s", count[outcome], outcome)
+	}
+	fmt.Print("\n\n")
 }
 
 // lacking tells which of the needed things this machine does not have. "root" is the
