@@ -40,7 +40,7 @@ bench: deps ## what a delivery costs, beside other servers where they are instal
 	$(GO) test -tags bench -run '^TestMillionAccounts$$' -v -timeout 60m ./accounts
 
 # A mount that a torture leaves when it is killed goes with its namespace.
-ALONE := $(shell [ "$$(id -u)" = 0 ] && unshare --mount true 2>/dev/null && echo unshare --mount --propagation private)
+ALONE  = $(shell [ "$$(id -u)" = 0 ] && unshare --mount true 2>/dev/null && echo unshare --mount --propagation private)
 
 torture: deps ## faults put on a running server, and a table of what came of each; SOAK=30m; BREAK=all proves that it would see faults of ours
 	BREAK='$(BREAK)' SOAK='$(SOAK)' $(ALONE) $(GO) test -tags torture -count 1 -run '$(if $(BREAK),^TestTortureSeesWhatIsBroken$$,^Test(Torture|Soak)$$)' -v -timeout 24h ./cmd/kiyome

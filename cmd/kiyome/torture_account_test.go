@@ -192,6 +192,9 @@ func (s *site) refuses(t *testing.T) (said string, ended bool) {
 	cmd := s.command("serve")
 	var log syncLog
 	cmd.Stdout, cmd.Stderr = &log, &log
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

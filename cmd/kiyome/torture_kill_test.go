@@ -19,6 +19,7 @@ import (
 func killFaults() []fault {
 	return []fault{
 		{"the server is killed at any moment", "", killServer},
+		{"the server is told to end at any moment", "", endServer},
 		{"workers are killed at any moment", "", killWorkers},
 		{"replies are lost, and then the server is killed", "", loseReplies},
 		{"whoever reads the log is gone", "", withoutLog},
@@ -50,6 +51,38 @@ func killServer(t *testing.T, p program) *result {
 	r.checkTidied(t, s)
 	r.heard = fmt.Sprintf("250 × %d, %d replies lost in %d kills; back in %v at most", len(l.acked), len(l.lost), kills, slowest.Round(10*time.Millisecond))
 	r.mailbox = fmt.Sprintf("%d lost, in part, without report or doubled; %d files in tmp, removed later", len(r.problems), len(left))
+	return r
+}
+
+// endServer ends the server in order under load: nothing is lost, and nothing doubled.
+func endServer(t *testing.T, p program) *result {
+	const ends = 8
+	r := &result{}
+	s := tortured(t, p)
+	s.start()
+	l := startLoad(s, 4)
+	var slowest time.Duration
+	for range ends {
+		time.Sleep(time.Duration(50+rand.IntN(500)) * time.Millisecond)
+		began := time.Now()
+		s.stop() // which sees to the exit status
+		slowest = max(slowest, time.Since(began))
+		if left := tmpFiles(s); len(left) > 0 {
+			r.wrong("left in tmp: %q", left)
+		}
+		s.start()
+	}
+	r.problems = append(r.problems, l.problems(s, false)...)
+	copies := map[int]int{}
+	for _, text := range s.maildir("taro") {
+		if n, report := numberOf(text); !report {
+			if copies[n]++; copies[n] == 2 {
+				r.wrong("message %d is there twice", n)
+			}
+		}
+	}
+	r.heard = fmt.Sprintf("250 × %d in %d ends, of %v at most", len(l.acked), ends, slowest.Round(10*time.Millisecond))
+	r.mailbox = fmt.Sprintf("%d lost, in part, without report or doubled; nothing in tmp", len(r.problems))
 	return r
 }
 
