@@ -91,12 +91,16 @@ func (p *Pool) ScanFile(ctx context.Context, name string, m *scan.Message) (*sca
 	return p.scan(ctx, job{Size: m.Size(), File: true, Name: bounded(name)}, m)
 }
 
+// handOvers is how often a message is handed to a worker that did not get it, before it is
+// given back to the MTA.
+const handOvers = 3
+
 // scan runs a job until there is a verdict or it has ended two workers.
 func (p *Pool) scan(ctx context.Context, j job, m *scan.Message) (*scan.Verdict, error) {
 	var known []scan.Finding // the most that any try has told
-	deaths, lane := 0, false
+	deaths, ours, lane := 0, 0, false
 	for {
-		r, err := p.begin(ctx, lane, deaths > 0)
+		r, err := p.begin(ctx, lane, deaths+ours > 0)
 		if err != nil {
 			return p.orFound(known, err)
 		}
@@ -119,6 +123,11 @@ func (p *Pool) scan(ctx context.Context, j job, m *scan.Message) (*scan.Verdict,
 		case evicted:
 			lane = true
 			continue
+		case errors.Is(err, errOurs):
+			if ours++; ours < handOvers {
+				continue
+			}
+			return nil, err // the message has had no part in it, and may come again
 		}
 		p.o.Log.Warn("a scan ended its worker", "err", err, "said", r.w.last.String(), "findings", len(known))
 		if len(known) > 0 {

@@ -308,6 +308,23 @@ func TestFindingsSurviveTheWorker(t *testing.T) {
 	}
 }
 
+// A message that no worker was given has not ended any.
+func TestAMessageThatWasNotHandedOverIsNotRemembered(t *testing.T) {
+	poison := &memory{}
+	p := newPool(t, Options{Workers: 2, Poison: poison})
+	p.mu.Lock()
+	for _, w := range p.idle {
+		w.conn.Close()
+	}
+	p.mu.Unlock()
+	if v, err := p.Scan(t.Context(), message(t, "hello")); err != nil || v.Outcome != scan.Clean || len(v.Unchecked) > 0 {
+		t.Errorf("got %+v, %v; want it scanned by a third worker", v, err)
+	}
+	if poison.Len() > 0 {
+		t.Error("it is remembered as one that ends workers")
+	}
+}
+
 func TestMemoryHogDiesAtItsLimit(t *testing.T) {
 	p := newPool(t, Options{Workers: 1, Memory: 128 << 20})
 	if _, err := p.Scan(t.Context(), message(t, "hog")); !errors.Is(err, ErrDied) {

@@ -160,7 +160,11 @@ func (w *process) begin() error {
 	return nil
 }
 
-// scan has the worker do one job. An error is a fault, which the worker survived,
+// errOurs says that the server itself failed, or a worker that had not been given the
+// message yet: nothing of that is the message's doing.
+var errOurs = errors.New("worker: a fault of the server's")
+
+// scan has the worker do one job. An error is a fault, which the worker survived, or errOurs,
 // or it is the worker's end; found is what it had told by then.
 func (w *process) scan(ctx context.Context, j job, m *scan.Message, limit time.Duration) (v *scan.Verdict, found []scan.Finding, err error) {
 	frame, err := encode(kindJob, j)
@@ -171,21 +175,8 @@ func (w *process) scan(ctx context.Context, j job, m *scan.Message, limit time.D
 	defer w.talk.Unlock()
 	stop := context.AfterFunc(ctx, w.kill)
 	defer stop()
-	if err := w.silent(); err != nil {
-		return nil, nil, err
-	}
-	if err := w.boundScratch(j.Size); err != nil {
-		return nil, nil, err
-	}
-	if err := w.conn.SetDeadline(time.Now().Add(limit)); err != nil {
-		return nil, nil, err
-	}
-	rights := unix.UnixRights(int(m.File().Fd()))
-	if _, _, err := w.conn.WriteMsgUnix(frame[:frameHead], rights, nil); err != nil {
-		return nil, nil, err
-	}
-	if _, err := w.conn.Write(frame[frameHead:]); err != nil {
-		return nil, nil, err
+	if err := w.send(frame, j, m, limit); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errOurs, err)
 	}
 	v = &scan.Verdict{}
 	tell := func(f scan.Finding) error {
@@ -209,9 +200,28 @@ func (w *process) scan(ctx context.Context, j job, m *scan.Message, limit time.D
 	}
 	// What was unpacked is not kept until the next large message.
 	if err := w.scratch.Truncate(0); err != nil {
-		return nil, found, fmt.Errorf("scratch file: %w", err)
+		return nil, found, fmt.Errorf("%w: scratch file: %w", errOurs, err)
 	}
 	return v, found, nil
+}
+
+// send gives the worker a job, in its frame, and the message.
+func (w *process) send(frame []byte, j job, m *scan.Message, limit time.Duration) error {
+	if err := w.silent(); err != nil {
+		return err
+	}
+	if err := w.boundScratch(j.Size); err != nil {
+		return err
+	}
+	if err := w.conn.SetDeadline(time.Now().Add(limit)); err != nil {
+		return err
+	}
+	rights := unix.UnixRights(int(m.File().Fd()))
+	if _, _, err := w.conn.WriteMsgUnix(frame[:frameHead], rights, nil); err != nil {
+		return err
+	}
+	_, err := w.conn.Write(frame[frameHead:])
+	return err
 }
 
 // maxFound is how many findings a worker may tell of one message: what the
