@@ -66,6 +66,7 @@ var breaks = []broken{
 	{"a dead worker is a clean message", "kill/workers are killed at any moment", program{{"scan/worker/pool.go", "		deaths++\n",
 		"		return &scan.Verdict{Outcome: scan.Clean}, nil\n"}}},
 	{"what ends workers is not remembered", "worker/the engine crashes", program{{"scan/worker/pool.go", "err := p.o.Poison.Add(key, version)", "err := error(nil)"}}},
+	{"a message that was not handed over is to blame", "worker/a worker cannot be given the message", program{{"scan/worker/pool.go", "case errors.Is(err, errOurs):", "case false:"}}},
 	{"a finding is lost with its worker", "worker/the engine crashes after a finding", program{{"scan/worker/pool.go", "if len(known) > 0 {", "if false {"}}},
 	{"who is one too many hears nothing", "peer/more connections than allowed", program{{"lmtp/conn.go", "io.WriteString(nc, l.server.replies.line(err))", ""}}},
 	{"a recipient given twice has two copies", "peer/the same recipient 150 times", program{{"lmtp/job.go", "d, again := j.over[r.key]", "d, again := j.over[\"\"]"}}},

@@ -58,6 +58,7 @@ func storageFaults() []fault {
 		{name: "the Maildir is missing", on: missing(""), taro: ok, others: ok, away: true},
 		{name: "tmp is missing", on: missing("tmp"), taro: ok, others: ok},
 		{name: "new is missing", on: missing("new"), taro: ok, others: ok, away: true},
+		{name: "the folder of all mailboxes is missing", on: unmounted, taro: ours, others: ours},
 		{name: "a folder cannot be made", needs: "strace", on: both(missing(""), injected("mkdirat:error=EIO")), taro: ours, others: ok, away: true},
 		{name: "a file cannot be made", needs: "strace", on: injected("openat:error=EIO"), taro: ours, others: ours},
 		{name: "EIO when written", needs: "strace", on: injected("sendfile:error=EIO"), taro: ours, others: ours},
@@ -321,6 +322,19 @@ func missing(name string) func(t *testing.T, s *site) (off func()) {
 			t.Fatal(err)
 		}
 		return func() {}
+	}
+}
+
+// unmounted takes the folder of all mailboxes away, as a disk that is not mounted.
+func unmounted(t *testing.T, s *site) (off func()) {
+	mail := filepath.Join(s.Dir, "mail")
+	if err := os.Rename(mail, mail+".away"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Rename(mail+".away", mail); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

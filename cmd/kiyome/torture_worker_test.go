@@ -41,7 +41,10 @@ func workerFaults() []fault {
 	for _, m := range maladies {
 		faults = append(faults, fault{m.name, "go", m.run})
 	}
-	return append(faults, fault{"the engine crashes after a finding", "go", crashAfterFinding})
+	unsent := storage{name: "a worker cannot be given the message", needs: "strace", on: injected("sendmsg:error=ENOBUFS"), taro: ours, others: ok, checked: true}
+	return append(faults,
+		fault{"the engine crashes after a finding", "go", crashAfterFinding},
+		fault{unsent.name, unsent.needs, unsent.run})
 }
 
 // changes are those of the program that has the malady: at the beginning of a scan, or
