@@ -317,82 +317,127 @@ func sameFile(t *testing.T, file string) bool {
 	return err == nil && info.Size() > 4096
 }
 
-// admins has eight clients change accounts while recipients are asked for and backups are
-// made; what each was told holds, and no recipient hears anything that the state does not say.
+// Eight admins, each of whom makes so many changes.
+const (
+	adminCount = 8
+	adminEach  = 200
+)
+
+// admins has clients change accounts while recipients are asked for and backups are made; what
+// each was told holds, and no recipient hears anything that the state does not say.
 func admins(t *testing.T, p program) *result {
 	r := &result{}
 	s, file := populated(t, p)
 	s.start()
-	stop := make(chan bool)
-	var load, changes sync.WaitGroup
-	var mu sync.Mutex
-	var took []time.Duration
-	for range 2 {
-		load.Go(func() {
-			c := redial(s.LMTP)
-			defer c.conn.Close()
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if i%500 == 0 {
-					c.say("RSET")
-					c.say("MAIL FROM:<a@example.com>")
-				}
-				began := time.Now()
-				reply := c.say(fmt.Sprintf("RCPT TO:<a%d@example.jp>", i%population))
-				mu.Lock()
-				took = append(took, time.Since(began))
-				if !strings.HasPrefix(reply, "250 ") {
-					r.wrong("RCPT: %s", reply)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	const each = 200
-	for admin := range 8 {
+	ask := &askers{stop: make(chan bool)}
+	ask.start(s, 2)
+	var changes sync.WaitGroup
+	for admin := range adminCount {
 		changes.Go(func() {
-			c, err := control.Dial(t.Context(), s.Dir+"/state/control.sock")
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Close()
-			for i := range each {
-				if err := changeAccount(c, admin, i); err != nil {
-					mu.Lock()
-					r.wrong("admin %d, change %d: %v", admin, i, err)
-					mu.Unlock()
-				}
+			if err := changeMany(t, s, admin); err != nil {
+				ask.note(err.Error())
 			}
 		})
 	}
-	backups := r.backups(t, s, &mu)
+	backups := r.backups(t, s)
 	changes.Wait()
-	close(stop)
-	load.Wait()
+	r.problems = append(r.problems, ask.end()...)
 	s.kill()
+	r.checkAdmins(t, file)
+	r.heard = fmt.Sprintf("RCPT 250 × %d, 99 %% within %v; %d changes, each in its place", len(ask.took), ask.took[len(ask.took)*99/100].Round(10*time.Microsecond), adminCount*adminEach)
+	r.mailbox = fmt.Sprintf("%d backups made meanwhile are whole", backups)
+	return r
+}
+
+// checkAdmins sees that every change is in the file.
+func (r *result) checkAdmins(t *testing.T, file string) {
+	t.Helper()
 	db, err := accounts.Open(file, accounts.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for admin := range 8 {
+	for admin := range adminCount {
 		a, err := db.Get(fmt.Sprintf("admin%d@example.jp", admin))
-		if events, herr := db.History(a.Address); err != nil || herr != nil || !a.Inbound.Active() || len(events) != each {
-			r.wrong("admin %d: %+v, %d events, want %d; %v %v", admin, a.Inbound, len(events), each, err, herr)
+		events, herr := db.History(a.Address)
+		if err != nil || herr != nil || !a.Inbound.Active() || len(events) != adminEach {
+			r.wrong("admin %d: %+v, %d events, want %d; %v %v", admin, a.Inbound, len(events), adminEach, err, herr)
 		}
 	}
 	if problems, _, err := db.Check(); err != nil || len(problems) > 0 {
 		r.wrong("check: %v %q", err, problems)
 	}
-	slices.Sort(took)
-	r.heard = fmt.Sprintf("RCPT 250 × %d, 99 %% within %v; %d changes, each in its place", len(took), took[len(took)*99/100].Round(10*time.Microsecond), 8*each)
-	r.mailbox = fmt.Sprintf("%d backups made meanwhile are whole", backups)
-	return r
+}
+
+// askers ask for recipients, as fast as they are answered.
+type askers struct {
+	stop  chan bool
+	wg    sync.WaitGroup
+	mu    sync.Mutex
+	took  []time.Duration // for each answer; ascending at the end
+	wrong []string
+}
+
+func (a *askers) start(s *site, clients int) {
+	for range clients {
+		a.wg.Go(func() {
+			c := redial(s.LMTP)
+			defer c.conn.Close()
+			for i := 0; ; i++ {
+				select {
+				case <-a.stop:
+					return
+				default:
+				}
+				if i%500 == 0 { // of a thousand that a transaction may have
+					c.say("RSET")
+					c.say("MAIL FROM:<a@example.com>")
+				}
+				a.ask(c, i%population)
+			}
+		})
+	}
+}
+
+func (a *askers) ask(c *lmtpClient, i int) {
+	began := time.Now()
+	reply := c.say(fmt.Sprintf("RCPT TO:<a%d@example.jp>", i))
+	took := time.Since(began)
+	if !strings.HasPrefix(reply, "250 ") {
+		a.note("RCPT: " + reply)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.took = append(a.took, took)
+}
+
+func (a *askers) note(problem string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.wrong = append(a.wrong, problem)
+}
+
+// end stops them, and gives what was not as it has to be.
+func (a *askers) end() []string {
+	close(a.stop)
+	a.wg.Wait()
+	slices.Sort(a.took)
+	return a.wrong
+}
+
+// changeMany makes all changes of an admin.
+func changeMany(t *testing.T, s *site, admin int) error {
+	c, err := control.Dial(t.Context(), s.Dir+"/state/control.sock")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for i := range adminEach {
+		if err := changeAccount(c, admin, i); err != nil {
+			return fmt.Errorf("admin %d, change %d: %w", admin, i, err)
+		}
+	}
+	return nil
 }
 
 // changeAccount makes the nth change of an admin, of an account of his own: it is added,
@@ -415,7 +460,7 @@ func changeAccount(c *control.Client, admin, n int) error {
 }
 
 // backups makes some, and sees that each is whole.
-func (r *result) backups(t *testing.T, s *site, mu *sync.Mutex) int {
+func (r *result) backups(t *testing.T, s *site) int {
 	t.Helper()
 	const n = 10
 	for i := range n {
@@ -425,9 +470,7 @@ func (r *result) backups(t *testing.T, s *site, mu *sync.Mutex) int {
 			err = accounts.CheckFile(file)
 		}
 		if err != nil {
-			mu.Lock()
 			r.wrong("backup: %v %s", err, out)
-			mu.Unlock()
 		}
 	}
 	return n
