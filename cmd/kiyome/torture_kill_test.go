@@ -215,8 +215,11 @@ func withoutLog(t *testing.T, p program) *result {
 	s.adopt(cmd)
 	awaitPort(t, s.LMTP)
 	read.Close()
-	c := s.dial()
-	for range 3 {
+	c, err := dialLMTP(s.LMTP)
+	if err != nil {
+		r.wrong("%v", err)
+	}
+	for i := 0; i < 3 && err == nil; i++ {
 		r.heard = c.deliver(mailOf("attachment"), "taro@example.jp")[0]
 		if !strings.HasPrefix(r.heard, ok) {
 			r.wrong("%s", r.heard)
