@@ -177,3 +177,6 @@ func soakTime(t *testing.T) time.Duration {
 	}
 	return d
 }
+
+// redial connects as soon as there is a server again.
+func redial(port int) *lmtpClient { return (&load{port: port}).redial() }
