@@ -109,7 +109,7 @@ func eventKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq
 // history reads the events of a record, which knows how many there must be.
 func history(tx *bolt.Tx, r record) ([]Event, error) {
 	address := r.account.Address
-	var events []Event
+	events := make([]Event, 0, min(r.events, 64)) // what the record says is not believed
 	prefix := ledgerPrefix(address)
 	all := tx.Bucket(bucketEvents)
 	c := tx.Bucket(bucketLedger).Cursor()
@@ -160,8 +160,9 @@ func each[T any](db *DB, bucket []byte, read func(tx *bolt.Tx, key, value []byte
 	}
 	return func(yield func(T, error) bool) {
 		var last []byte
+		results := make([]result, 0, batch)
 		for {
-			var results []result
+			results = results[:0]
 			failed := db.view(func(tx *bolt.Tx) error {
 				c := tx.Bucket(bucket).Cursor()
 				k, v := c.Seek(last)
@@ -171,7 +172,7 @@ func each[T any](db *DB, bucket []byte, read func(tx *bolt.Tx, key, value []byte
 				for ; k != nil && len(results) < batch; k, v = c.Next() {
 					value, err := read(tx, k, v)
 					results = append(results, result{value, err})
-					last = bytes.Clone(k)
+					last = append(last[:0], k...)
 				}
 				return nil
 			})

@@ -16,7 +16,8 @@ import (
 // Pool is a set of workers. It is safe for concurrent use.
 //
 // Requests are served in the order in which they came. A scan that takes longer
-// than Options.Slow needs a slow lane, of which there are half as many as
+// than Options.Slow, or for which a small message has waited for a while, needs a
+// slow lane, of which there are half as many as
 // workers (one at least). Where all lanes are taken it goes on as long as nobody
 // waits; then its worker is taken from it, and it starts over when a lane is
 // free. So slow messages wait for each other and not others for them. A pool of
@@ -61,6 +62,7 @@ type ticket struct {
 // run is one scan on its worker.
 type run struct {
 	w       *process
+	began   time.Time
 	lane    bool // it has a slow lane
 	late    bool // it is slow and has no lane
 	evicted bool // its worker was taken from it
@@ -100,7 +102,7 @@ func (p *Pool) scan(ctx context.Context, j job, m *scan.Message) (*scan.Verdict,
 	var known []scan.Finding // the most that any try has told
 	deaths, ours, lane := 0, 0, false
 	for {
-		r, err := p.begin(ctx, lane, deaths+ours > 0)
+		r, err := p.begin(ctx, j.Size, lane, deaths+ours > 0)
 		if err != nil {
 			return p.orFound(known, err)
 		}
@@ -179,13 +181,13 @@ func (p *Pool) poisoned(m *scan.Message, deaths int, version string) (*scan.Verd
 
 // begin waits for a worker, and before that for a slow lane when the scan is
 // known to be slow. again puts it at the head of the queue: it has waited before.
-func (p *Pool) begin(ctx context.Context, lane, again bool) (*run, error) {
+func (p *Pool) begin(ctx context.Context, size int64, lane, again bool) (*run, error) {
 	if lane {
 		if err := p.waitLane(ctx); err != nil {
 			return nil, err
 		}
 	}
-	w, err := p.waitWorker(ctx, again)
+	w, err := p.waitWorker(ctx, again, !lane && size <= smallMessage)
 	if err != nil {
 		if lane {
 			p.mu.Lock()
@@ -194,7 +196,7 @@ func (p *Pool) begin(ctx context.Context, lane, again bool) (*run, error) {
 		}
 		return nil, err
 	}
-	r := &run{w: w, lane: lane}
+	r := &run{w: w, began: time.Now(), lane: lane}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running[r] = struct{}{}

@@ -498,6 +498,39 @@ func TestSlowScansDoNotHoldUpOthers(t *testing.T) {
 	}
 }
 
+// Long before a scan counts as slow, a small message does not wait for it; a large one does.
+func TestSmallMessagesDoNotWaitForLongScans(t *testing.T) {
+	for _, workers := range []int{1, 2, 4} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+			p := newPool(t, Options{Workers: workers, Slow: time.Hour})
+			ctx, cancel := context.WithCancel(t.Context())
+			var endless sync.WaitGroup
+			for range workers {
+				m := message(t, "sleep 1h")
+				endless.Go(func() { p.Scan(ctx, m) })
+			}
+			waitFor(t, "all workers are busy", func() bool { return p.Stats().Busy == workers })
+			large := message(t, "nothing"+strings.Repeat(" ", smallMessage))
+			short, stop := context.WithTimeout(t.Context(), 3*hurry)
+			defer stop()
+			if _, err := p.Scan(short, large); !errors.Is(err, ErrBusy) {
+				t.Errorf("a large message: %v", err)
+			}
+			for range 3 {
+				if _, err := p.Scan(t.Context(), message(t, "nothing")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cancel()
+			endless.Wait()
+			waitFor(t, "no scan is slow", func() bool { return p.Stats().Slow == 0 })
+			if s := p.Stats(); s.Died+s.Killed != 0 {
+				t.Errorf("stats: %+v", s)
+			}
+		})
+	}
+}
+
 func TestScansWithoutEndDoNotHoldUpOthers(t *testing.T) {
 	for _, workers := range []int{1, 2, 3} {
 		t.Run(fmt.Sprint(workers), func(t *testing.T) {

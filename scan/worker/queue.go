@@ -10,10 +10,19 @@ import (
 
 // The methods here are called with the pool's lock held, but for those that
 // wait (waitWorker, waitLane, await, start, replace) and those that are told of
-// events (turnSlow, lost).
+// events (turnSlow, makeRoom, lost).
 
-// waitWorker waits for a worker of one's own.
-func (p *Pool) waitWorker(ctx context.Context, again bool) (*process, error) {
+const (
+	// smallMessage is the size in bytes up to which a message does not wait for scans that
+	// take long, though they do not count as slow yet.
+	smallMessage = 1 << 20
+
+	// hurry is how long a small message waits, and how long a scan may take then.
+	hurry = 250 * time.Millisecond
+)
+
+// waitWorker waits for a worker of one's own. small says that it is for a small message.
+func (p *Pool) waitWorker(ctx context.Context, again, small bool) (*process, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -35,6 +44,9 @@ func (p *Pool) waitWorker(ctx context.Context, again bool) (*process, error) {
 	}
 	p.evictLate()
 	p.mu.Unlock()
+	if small {
+		defer p.insist(t)()
+	}
 	return p.await(ctx, t, func(w *process) {
 		p.queue = remove(p.queue, t)
 		if w != nil {
@@ -42,6 +54,23 @@ func (p *Pool) waitWorker(ctx context.Context, again bool) (*process, error) {
 			p.unbusy()
 		}
 	})
+}
+
+// insist has room made for a ticket again and again, until stop is called.
+func (p *Pool) insist(t *ticket) (stop func()) {
+	ticker, stopped := time.NewTicker(hurry), make(chan struct{})
+	go func() {
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				p.makeRoom(t)
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	return func() { close(stopped) }
 }
 
 // waitLane waits for a slow lane of one's own.
@@ -128,7 +157,31 @@ var laneToken = &process{}
 func (p *Pool) turnSlow(r *run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r.done {
+	p.slowDown(r)
+}
+
+// makeRoom counts the scan that has run longest, if it is long, among the slow ones, for a
+// small message that waits.
+func (p *Pool) makeRoom(t *ticket) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Contains(p.queue, t) {
+		return
+	}
+	var longest *run
+	for r := range p.running {
+		if !r.lane && !r.late && time.Since(r.began) >= hurry && (longest == nil || r.began.Before(longest.began)) {
+			longest = r
+		}
+	}
+	if longest != nil {
+		p.slowDown(longest)
+	}
+}
+
+// slowDown counts a scan among the slow ones.
+func (p *Pool) slowDown(r *run) {
+	if r.done || r.lane || r.late {
 		return
 	}
 	p.stats.TurnSlow++

@@ -47,7 +47,7 @@ type Options struct {
 	Workers int           // how many; 0: one per core
 	Memory  int64         // bytes of memory that a worker may use, rules not counted; default 512 MiB
 	Scratch string        // folder for the unlinked scratch files; default os.TempDir()
-	Jobs    int           // a worker is replaced after so many; default 1000
+	Jobs    int           // a worker is replaced after so many; default 10,000
 	Slow    time.Duration // a scan that takes longer counts as slow; default 3 s. Half of the workers at most do slow scans
 	Poison  Memory        // digests of messages that ended a worker; may be nil
 	Engine  scan.Options
@@ -65,7 +65,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.Workers, runtime.NumCPU())
 	fill(&o.Memory, 512<<20)
 	fill(&o.Scratch, os.TempDir())
-	fill(&o.Jobs, 1000)
+	fill(&o.Jobs, 10_000)
 	fill(&o.Slow, 3*time.Second)
 	fill(&o.grace, 2*time.Second)
 	fill(&o.Engine.Limits.Time, defaultTime)

@@ -207,7 +207,7 @@ func Default() *Config {
 			Unchecked: "deliver",
 			Sandbox:   "on",
 			Slow:      3 * time.Second,
-			Recycle:   1000,
+			Recycle:   10_000,
 			Limits: Limits{
 				Time:     120 * time.Second,
 				Unpacked: 4 << 30,
