@@ -36,7 +36,8 @@ func main() {
 }
 
 // garbage is how much of it, in per cent of what is in use, is let lie before it is
-// collected. What is in use is little: some megabytes, whatever passes through.
+// collected. What a server or a bill has in use is some megabytes, whatever passes
+// through; a large import has more, and takes half as much again by it.
 const garbage = 400
 
 // run carries out one command. What the command prints goes to out; progress and

@@ -17,10 +17,9 @@ import (
 //
 // Requests are served in the order in which they came. A scan that takes longer
 // than Options.Slow, or for which a small message has waited for a while, needs a
-// slow lane, of which there are half as many as
-// workers (one at least). Where all lanes are taken it goes on as long as nobody
-// waits; then its worker is taken from it, and it starts over when a lane is
-// free. So slow messages wait for each other and not others for them. A pool of
+// slow lane, of which there are half as many as workers (one at least). Where all
+// lanes are taken it goes on as long as nobody waits; then its worker is taken from
+// it, and it starts over when a lane is free. So slow messages wait for each other and not others for them. A pool of
 // one worker starts another while its one lane is taken.
 type Pool struct {
 	o         Options
@@ -241,9 +240,10 @@ func (p *Pool) end(ctx context.Context, r *run, err error) (evicted bool) {
 	return r.evicted
 }
 
-// Swap puts other rules in service: new workers are started with them, a few at a time so
-// that scans that run are not held up, and, when all are ready, take over; the old ones finish what they do. On an error nothing has changed.
-// For as long as it takes there are twice as many workers.
+// Swap puts other rules in service: new workers are started with them, a few at a time
+// so that scans that run are not held up, and, when all are ready, take over; the old
+// ones finish what they do. On an error nothing has changed. For as long as it takes
+// there are twice as many workers.
 func (p *Pool) Swap(ctx context.Context, set rules.Compiled, c rules.Config) error {
 	p.swap.Lock()
 	defer p.swap.Unlock()

@@ -99,7 +99,7 @@ type Stats struct {
 	Want      int       `json:"-"` // workers that there should be
 	Waiting   int       `json:"-"` // scans that wait for a worker
 	TurnedOut uint64    `json:"-"` // workers taken from a slow scan, which starts over later
-	TurnSlow  uint64    `json:"-"` // scans that took longer than Options.Slow
+	TurnSlow  uint64    `json:"-"` // scans that counted as slow, by Options.Slow or for a small message
 	Poisonous uint64    `json:"-"` // messages that ended two workers
 	Poison    int       `json:"-"` // digests of such messages that are kept
 	Failed    uint64    `json:"-"` // starts of a worker that failed

@@ -97,7 +97,7 @@ var metrics = []metric{
 	{name: "kiyome_scans_total", kind: counter, value: one(func(n Numbers) float64 { return float64(n.Scan.Scans) }),
 		help: "Verdicts given."},
 	{name: "kiyome_slow_scans_total", kind: counter, value: one(func(n Numbers) float64 { return float64(n.Scan.TurnSlow) }),
-		help: "Scans that took longer than scan.slow."},
+		help: "Scans that counted as slow: they took longer than scan.slow, or a small message waited for them."},
 	{name: "kiyome_scans_waiting", kind: gauge, value: one(func(n Numbers) float64 { return float64(n.Scan.Waiting) }),
 		help: "Scans that wait for a worker."},
 	{name: "kiyome_last_scan_timestamp_seconds", kind: gauge, value: one(func(n Numbers) float64 { return moment(n.Scan.Answered) }),
