@@ -30,11 +30,11 @@ type openFile interface {
 type system struct{}
 
 func (system) create(path string) (openFile, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	fd, err := openPath(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return systemFile{f}, nil
+	return &descriptor{fd, path}, nil
 }
 
 func (system) link(from, to string) error   { return os.Link(from, to) }
@@ -42,24 +42,78 @@ func (system) rename(from, to string) error { return os.Rename(from, to) }
 func (system) unlink(path string) error     { return os.Remove(path) }
 func (system) mkdir(path string) error      { return os.Mkdir(path, 0o700) }
 
-// syncDir goes past package os, which would ask the kernel twice more what it has opened.
 func (system) syncDir(path string) error {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	for errors.Is(err, unix.EINTR) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	}
+	fd, err := openPath(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
+		return err
 	}
-	defer unix.Close(fd)
-	if err := unix.Fsync(fd); err != nil {
-		return &os.PathError{Op: "sync", Path: path, Err: err}
-	}
-	return nil
+	dir := descriptor{fd, path}
+	defer dir.close()
+	return dir.sync()
 }
 
-type systemFile struct{ f *os.File }
+// openPath is the system call, again when a signal came.
+func openPath(path string, flags int, mode uint32) (fd int, err error) {
+	for {
+		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, mode)
+		switch {
+		case err == nil:
+			return fd, nil
+		case !errors.Is(err, unix.EINTR):
+			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+}
 
-func (f systemFile) write(w io.WriterTo) (int64, error) { return w.WriteTo(f.f) }
-func (f systemFile) sync() error                        { return f.f.Sync() }
-func (f systemFile) close() error                       { return f.f.Close() }
+// descriptor is an open file or folder. Package os would ask the kernel four times what
+// kind it is of.
+type descriptor struct {
+	fd   int
+	path string
+}
+
+func (d *descriptor) write(w io.WriterTo) (int64, error) { return w.WriteTo(d) }
+
+// Fd is what contents copy to within the kernel.
+func (d *descriptor) Fd() uintptr { return uintptr(d.fd) }
+
+// Write implements io.Writer.
+func (d *descriptor) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		k, err := unix.Write(d.fd, b[n:])
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return n, d.fault("write", err)
+		case k == 0:
+			return n, d.fault("write", io.ErrUnexpectedEOF)
+		default:
+			n += k
+		}
+	}
+	return n, nil
+}
+
+func (d *descriptor) sync() error {
+	err := unix.Fsync(d.fd)
+	for errors.Is(err, unix.EINTR) { // a sync without an outcome, not one that failed
+		err = unix.Fsync(d.fd)
+	}
+	return d.fault("sync", err)
+}
+
+// close does not close again after EINTR: Linux has closed it.
+func (d *descriptor) close() error {
+	err := unix.Close(d.fd)
+	if errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	return d.fault("close", err)
+}
+
+func (d *descriptor) fault(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &os.PathError{Op: op, Path: d.path, Err: err}
+}

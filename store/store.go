@@ -33,8 +33,8 @@ var (
 
 // Content is the bytes of one message.
 type Content interface {
-	// WriterTo writes all of it; called once for each file that has to be made. It is
-	// given an *os.File, so that it may copy within the kernel.
+	// WriterTo writes all of it; called once for each file that has to be made. What it is
+	// given has a method Fd, as an *os.File has, so that it may copy within the kernel.
 	io.WriterTo
 	Size() int64        // bytes
 	VirtualSize() int64 // bytes with every line end counted as CRLF: Dovecot's W=
