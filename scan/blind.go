@@ -55,7 +55,7 @@ func (v *visit) carve(base []string, carved iter.Seq[mime.Carved], at spot) {
 
 // piece looks at one thing that was carved. It returns false when the time is over.
 func (v *visit) piece(base []string, c mime.Carved) (more bool) {
-	data, release, err := v.arena.Hold(timed{v.ctx, c.Data}, v.walker.Left())
+	data, release, err := v.arena.Hold(timed{v.ctx, c.Data}, v.walker.Left(), 0)
 	defer release()
 	if err == nil || errors.Is(err, unpack.ErrLimit) {
 		err = errors.Join(err, v.walker.Unpacked(int64(len(data))))

@@ -51,6 +51,7 @@ type Engine struct {
 	matcher matcher
 	o       Options
 	clean   cleanObjects
+	arena   *unpack.Arena
 }
 
 // NewEngine makes an engine that matches against set.
@@ -62,7 +63,7 @@ func NewEngine(set *rules.Set, o Options) (*Engine, error) {
 	if o.Limits.Time <= 0 {
 		o.Limits.Time = defaultTime
 	}
-	return &Engine{set: set, matcher: m, o: o}, nil
+	return &Engine{set: set, matcher: m, o: o, arena: unpack.NewArena(nil, o.Limits.Object)}, nil
 }
 
 // Close frees the engine. The rules stay.
@@ -80,7 +81,7 @@ type Job struct {
 // Scan is Run for a message: the method by which lmtp knows a scanner. Large
 // objects go to an unlinked file in os.TempDir.
 func (e *Engine) Scan(ctx context.Context, m *Message) (*Verdict, error) {
-	raw, release, err := Map(m.File(), m.Size())
+	raw, release, err := m.Map()
 	if err != nil {
 		return nil, err
 	}
@@ -99,10 +100,10 @@ func (e *Engine) Scan(ctx context.Context, m *Message) (*Verdict, error) {
 func (e *Engine) Run(ctx context.Context, j Job) (*Verdict, error) {
 	limited, cancel := context.WithTimeout(ctx, e.o.Limits.Time)
 	defer cancel()
-	arena := unpack.NewArena(j.Scratch, e.o.Limits.Object)
-	s := &scanner{Engine: e, ctx: limited, job: j, arena: arena, known: make(map[key]*node), sums: make(map[[sha256.Size]byte]*node)}
+	e.arena.Use(j.Scratch)
+	s := &scanner{Engine: e, ctx: limited, job: j, known: make(map[key]*node), sums: make(map[[sha256.Size]byte]*node)}
 	v := s.run()
-	if err := errors.Join(arena.Fault(), arena.Close()); err != nil {
+	if err := errors.Join(e.arena.Fault(), e.arena.Close()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrScratch, err)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) && len(v.Findings) == 0 {
@@ -116,7 +117,6 @@ type scanner struct {
 	*Engine
 	ctx     context.Context
 	job     Job
-	arena   *unpack.Arena
 	known   map[key]*node               // every object that was met
 	sums    map[[sha256.Size]byte]*node // those that were not guessed, under the last of their names
 	objects int

@@ -196,7 +196,7 @@ func (n *Notice) isBounded() bool {
 // is what the cut leaves and the notice, for whoever reads it. It returns why not, or "".
 func (s *scanner) proveNotice(p *pass, c *cut, n *Notice) (why string) {
 	part := NoticePart(sampleNotice)
-	out, release, err := s.arena.Hold(timed{s.ctx, n.reader(p.msg.Raw, part)}, math.MaxInt64)
+	out, release, err := s.arena.Hold(timed{s.ctx, n.reader(p.msg.Raw, part)}, math.MaxInt64, int64(len(p.msg.Raw)+len(part)))
 	defer release()
 	if err != nil {
 		return fmt.Sprintf("the notice could not be proved: %v", err)

@@ -17,7 +17,6 @@ import (
 
 	"kiyome/rules"
 	"kiyome/scan/mime"
-	"kiyome/scan/unpack"
 	"kiyome/testdata"
 )
 
@@ -276,7 +275,7 @@ func checkShown(t *testing.T, raw, out []byte, v *Verdict) {
 // planned gives what a test of the proof starts from: a scan, a look at raw, and the
 // proved cut of what the look hit.
 func planned(t testing.TB, e *Engine, m *mime.Message, hits []spot) (*scanner, *pass, *cut) {
-	s := &scanner{Engine: e, ctx: t.Context(), arena: unpack.NewArena(nil, 0), known: make(map[key]*node), sums: make(map[[sha256.Size]byte]*node)}
+	s := &scanner{Engine: e, ctx: t.Context(), known: make(map[key]*node), sums: make(map[[sha256.Size]byte]*node)}
 	p := s.newPass(nil)
 	p.msg = m
 	c := planCut(m, hits)

@@ -14,7 +14,7 @@ import (
 func (s *scanner) prove(p *pass, c *cut) (why string) {
 	raw := p.msg.Raw
 	keep := Keep(int64(len(raw)), c.ranges)
-	rest, release, err := s.arena.Hold(timed{s.ctx, joined(raw, keep)}, math.MaxInt64)
+	rest, release, err := s.arena.Hold(timed{s.ctx, joined(raw, keep)}, math.MaxInt64, int64(len(raw)))
 	defer release()
 	if err != nil {
 		return fmt.Sprintf("the cut could not be proved: %v", err)

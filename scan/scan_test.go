@@ -172,7 +172,7 @@ func TestContainersInTwosAreToldOfInTime(t *testing.T) {
 
 func TestContainerThatHoldsItself(t *testing.T) {
 	e, s := standIn(t, Options{}, nil)
-	scanner := &scanner{Engine: e, ctx: t.Context(), arena: unpack.NewArena(nil, 0), known: make(map[key]*node), sums: make(map[[32]byte]*node)}
+	scanner := &scanner{Engine: e, ctx: t.Context(), known: make(map[key]*node), sums: make(map[[32]byte]*node)}
 	p := scanner.newPass(nil)
 	a, b, virus := unpack.File{Name: "a", Data: []byte("container a")}, unpack.File{Name: "b", Data: []byte("container b")}, unpack.File{Name: "v", Data: []byte("VIRUS")}
 	v := &visit{pass: p, at: spot{part: &mime.Part{ID: "1", Type: "x/y"}}}

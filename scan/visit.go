@@ -226,7 +226,11 @@ func (p *pass) decoded(v *visit, r mime.Reading) (data []byte, release func()) {
 	if p.depth > 0 {
 		most = p.walker.Left()
 	}
-	data, release, err := p.arena.Hold(timed{p.ctx, r.Data}, most)
+	var size int
+	if left, ok := r.Data.(interface{ Len() int }); ok {
+		size = left.Len()
+	}
+	data, release, err := p.arena.Hold(timed{p.ctx, r.Data}, most, int64(size))
 	if err == nil || errors.Is(err, unpack.ErrLimit) {
 		err = errors.Join(err, p.walker.Unpacked(int64(len(data))))
 	}

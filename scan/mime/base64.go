@@ -76,12 +76,26 @@ func (r *base64Reader) Read(b []byte) (int, error) {
 		if r.ended {
 			return 0, io.EOF
 		}
+		if len(b) < base64Window {
+			r.fill()
+			continue
+		}
+		own := r.buf // no need for it: what is decoded has room in b
+		r.buf = b
 		r.fill()
+		n := len(r.out)
+		r.buf, r.out = own, nil
+		if n > 0 {
+			return n, nil
+		}
 	}
 	n := copy(b, r.out)
 	r.out = r.out[n:]
 	return n, nil
 }
+
+// Len is how many bytes may be left.
+func (r *base64Reader) Len() int { return len(r.out) + len(r.src)/4*3 + len(r.group) }
 
 // all reads what is left.
 func (r *base64Reader) all() []byte {

@@ -53,6 +53,9 @@ type quotedReader struct {
 // quotedWindow is how many bytes of text are decoded at a time.
 const quotedWindow = 16 << 10
 
+// Len is how many bytes may be left.
+func (r *quotedReader) Len() int { return len(r.out) + len(r.src) }
+
 func (r *quotedReader) Read(b []byte) (int, error) {
 	for len(r.out) == 0 {
 		if len(r.src) == 0 {

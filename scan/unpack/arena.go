@@ -15,6 +15,10 @@ const (
 	// file as well. A walk 32 deep has that many objects alive.
 	arenaMemory = 64 << 20
 
+	// arenaKeep bounds the bytes of buffers that an arena keeps from one message for the
+	// next: to make and clear new ones costs more than many a scan.
+	arenaKeep = 8 << 20
+
 	// minClass is the binary logarithm of the smallest buffer.
 	minClass = 12
 )
@@ -36,18 +40,17 @@ func NewArena(file *os.File, threshold int) *Arena {
 		threshold = defaultThreshold
 	}
 	a := &Arena{threshold: threshold}
-	if file != nil {
-		a.scratch = &scratch{file: file}
-	}
+	a.Use(file)
 	return a
 }
 
 // Hold reads r to its end, or to max bytes, and keeps what was read until
 // release is called, once. On an error of r the bytes before it are returned with it;
-// ErrLimit when r has more than max bytes, or the scratch file cannot grow.
-// Objects that are released in the reverse order cost the least room.
-func (a *Arena) Hold(r io.Reader, max int64) (data []byte, release func(), err error) {
-	h, err := a.hold(r, max, 0)
+// ErrLimit when r has more than max bytes, or the scratch file cannot grow. size is what r
+// is thought to have; 0: unknown. Objects that are released in the reverse order cost the
+// least room.
+func (a *Arena) Hold(r io.Reader, max, size int64) (data []byte, release func(), err error) {
+	h, err := a.hold(r, max, size)
 	return h.data, func() { h.release() }, err
 }
 
@@ -60,13 +63,29 @@ func (a *Arena) Fault() error {
 	return a.scratch.fault
 }
 
-// Close gives everything back, also what was not released.
+// Close gives everything back, also what was not released, but for some buffers: an arena
+// can be used again.
 func (a *Arena) Close() error {
-	a.free, a.memory = nil, 0
+	a.memory = 0
+	left := arenaKeep
+	for k, buffers := range a.free {
+		fit := min(len(buffers), left>>(minClass+k))
+		clear(buffers[fit:])
+		a.free[k] = buffers[:fit]
+		left -= fit << (minClass + k)
+	}
 	if a.scratch == nil {
 		return nil
 	}
 	return a.scratch.close()
+}
+
+// Use has a closed arena go on with file, as NewArena says.
+func (a *Arena) Use(file *os.File) {
+	a.scratch = nil
+	if file != nil {
+		a.scratch = &scratch{file: file}
+	}
 }
 
 // held is an object in an arena. The zero value holds nothing.

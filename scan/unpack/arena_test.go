@@ -43,7 +43,7 @@ func TestHoldKeepsWhatWasRead(t *testing.T) {
 		for _, threshold := range []int{1, 5000, 1 << 20} {
 			for _, file := range []*os.File{nil, scratchFile(t)} {
 				a := NewArena(file, threshold)
-				got, release, err := a.Hold(iotest.HalfReader(bytes.NewReader(want)), math.MaxInt64)
+				got, release, err := a.Hold(iotest.HalfReader(bytes.NewReader(want)), math.MaxInt64, 0)
 				if err != nil || !bytes.Equal(got, want) {
 					t.Errorf("%d bytes, threshold %d: %d bytes, err %v", n, threshold, len(got), err)
 				}
@@ -68,17 +68,17 @@ func TestHoldReturnsTheBytesBeforeAnError(t *testing.T) {
 		text := strings.Repeat("x", n)
 		for _, file := range []*os.File{nil, scratchFile(t)} {
 			a := NewArena(file, 5000)
-			data, release, err := a.Hold(io.MultiReader(strings.NewReader(text), iotest.ErrReader(odd)), math.MaxInt64)
+			data, release, err := a.Hold(io.MultiReader(strings.NewReader(text), iotest.ErrReader(odd)), math.MaxInt64, 0)
 			if string(data) != text || !errors.Is(err, odd) {
 				t.Errorf("%d bytes and %v, want %d and %v", len(data), err, n, odd)
 			}
 			release()
-			data, release, err = a.Hold(strings.NewReader(text), int64(n-1))
+			data, release, err = a.Hold(strings.NewReader(text), int64(n-1), 0)
 			if string(data) != text[1:] || !errors.Is(err, ErrLimit) {
 				t.Errorf("%d bytes and %v, want %d and %v", len(data), err, n-1, ErrLimit)
 			}
 			release()
-			if data, _, err = a.Hold(strings.NewReader(text), int64(n)); string(data) != text || err != nil {
+			if data, _, err = a.Hold(strings.NewReader(text), int64(n), 0); string(data) != text || err != nil {
 				t.Errorf("%d bytes and %v, want %d and no error", len(data), err, n)
 			}
 			a.Close()
@@ -105,11 +105,57 @@ func TestMemoryIsUsedAgain(t *testing.T) {
 	}
 }
 
+// TestArenaIsUsedForTheNextMessage closes an arena: of its buffers it keeps some, and
+// nothing of the message.
+func TestArenaIsUsedForTheNextMessage(t *testing.T) {
+	a := NewArena(scratchFile(t), 0)
+	r, content := bytes.NewReader(nil), []byte(text)
+	message := func() {
+		r.Reset(content)
+		if _, err := a.hold(r, math.MaxInt64, int64(len(text))); err != nil { // never released
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		var releases []func()
+		for range 20 {
+			_, release, err := a.Hold(io.LimitReader(zeroReader{}, 1<<20), math.MaxInt64, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			releases = append(releases, release)
+		}
+		for _, release := range releases {
+			release()
+		}
+		message()
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		kept := 0
+		for _, buffers := range a.free {
+			for _, b := range buffers {
+				kept += len(b)
+			}
+		}
+		if kept == 0 || kept > arenaKeep || a.memory != 0 {
+			t.Errorf("%d bytes of buffers are kept, %d in use; want some, at most %d, and none", kept, a.memory, arenaKeep)
+		}
+		f := scratchFile(t)
+		a.Use(f)
+		data, release, err := a.Hold(io.LimitReader(zeroReader{}, 5<<20), math.MaxInt64, 0)
+		if err != nil || len(data) != 5<<20 || size(t, f) < 5<<20 {
+			t.Errorf("in the next file: %d bytes, %d there, %v", len(data), size(t, f), err)
+		}
+		release()
+	}
+}
+
 func TestMemoryInUseIsBounded(t *testing.T) {
 	f := scratchFile(t)
 	a := NewArena(f, 0)
 	for range 40 { // objects of 3 MiB, each below the threshold
-		if _, _, err := a.Hold(io.LimitReader(zeroReader{}, 3<<20), math.MaxInt64); err != nil {
+		if _, _, err := a.Hold(io.LimitReader(zeroReader{}, 3<<20), math.MaxInt64, 0); err != nil {
 			t.Fatal(err)
 		}
 		if a.memory > arenaMemory {
@@ -133,7 +179,7 @@ func TestScratchRoomComesBackInAnyOrder(t *testing.T) {
 	a := NewArena(f, 1)
 	var releases []func()
 	for range 3 {
-		_, release, err := a.Hold(io.LimitReader(zeroReader{}, 1<<20), math.MaxInt64)
+		_, release, err := a.Hold(io.LimitReader(zeroReader{}, 1<<20), math.MaxInt64, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +240,7 @@ func TestTheFaultOfADiskIsTold(t *testing.T) {
 	if err := a.Fault(); err != nil {
 		t.Errorf("at first: %v", err)
 	}
-	if _, _, err := a.Hold(strings.NewReader(strings.Repeat("x", 1<<20)), 1<<30); !errors.Is(err, ErrLimit) {
+	if _, _, err := a.Hold(strings.NewReader(strings.Repeat("x", 1<<20)), 1<<30, 0); !errors.Is(err, ErrLimit) {
 		t.Errorf("hold: %v", err)
 	}
 	if err := a.Fault(); !errors.Is(err, unix.ENOSPC) {
