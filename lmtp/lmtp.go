@@ -94,6 +94,7 @@ type Server struct {
 	ctx       context.Context // ends when the time for finishing is over
 	cancel    context.CancelFunc
 	counters  *counters
+	spools    *scan.Spools
 	trail     trail
 	recorded  registry // outgoing messages of accounts whose removals are written down
 
@@ -117,6 +118,7 @@ func NewServer(o Options) *Server {
 		s.direction = o.Outbound
 	}
 	s.counters = newCounters(s.replies)
+	s.spools = scan.NewSpools(o.Spool, spoolRoom)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.LMTP = true
@@ -127,6 +129,9 @@ func NewServer(o Options) *Server {
 	s.smtp.ErrorLog = log.New(logWriter{o.Log}, "", 0)
 	return s
 }
+
+// spoolRoom is how much memory in bytes the messages that are not small may take in all.
+const spoolRoom = 48 << 20
 
 // maxRecipients bounds a transaction; Postfix sends 50 at the most unless told otherwise.
 const maxRecipients = 1000

@@ -114,15 +114,8 @@ func (s *session) LMTPData(_ io.Reader, status smtp.StatusCollector) error {
 // receive spools the message. The end of it is awaited even when it cannot be
 // kept, so that the client hears why.
 func (s *session) receive() (*scan.Message, error) {
-	spool, err := scan.NewSpool(s.server.Spool)
-	if err != nil {
-		if rerr := s.conn.readMessage(io.Discard); rerr != nil {
-			return nil, rerr
-		}
-		return nil, err
-	}
-	held := &s.server.counters.spooled
-	if err = s.conn.readMessage(intake{spool, held}); err != nil {
+	spool, held := s.server.spools.New(), &s.server.counters.spooled
+	if err := s.conn.readMessage(intake{spool, held}); err != nil {
 		held.Add(-spool.Size())
 		spool.Close()
 		return nil, err

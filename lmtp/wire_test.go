@@ -246,7 +246,7 @@ func TestSpoolFailureIs4xx(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Spool = "/nonexistent" })
 	c := w.dial()
 	c.envelope("plain@example.jp", "plain2@example.jp")
-	c.sends(dotted(strings.Repeat("large\r\n", 400_000)))
+	c.sends(dotted(strings.Repeat("large\r\n", 1_300_000)))
 	c.reads("451 4.3.0", "451 4.3.0")
 	c.envelope("plain@example.jp")
 	c.sends(dotted("small\r\n"))

@@ -11,58 +11,139 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"kiyome/scan/mime"
 )
 
-// Spool takes a message in. Small messages lie in memory (a sealed memfd), large
-// ones in an unlinked file.
+// Spools are where messages are taken in: a folder, and memory that they share.
+type Spools struct {
+	dir  string
+	room int64
+	used atomic.Int64
+}
+
+// NewSpools makes spools with room bytes of memory in all; what has no place in it goes
+// to unlinked files in dir.
+func NewSpools(dir string, room int64) *Spools { return &Spools{dir: dir, room: room} }
+
+// take asks for n bytes of memory.
+func (s *Spools) take(n int64) bool {
+	if s.used.Add(n) <= s.room {
+		return true
+	}
+	s.used.Add(-n)
+	return false
+}
+
+// Spool takes one message in. A small one lies in memory of the process, a larger one in
+// memory behind a descriptor, and a large one, or one for which there is no room, in an
+// unlinked file.
 type Spool struct {
-	dir    string
-	limit  int64
-	file   *os.File
+	place
 	size   int64
 	bareLF int64
 	lastCR bool
-	onDisk bool
 }
 
-// spoolMemory is the size in bytes up to which a message stays in memory.
-// With 64 sessions that is 64 MiB at the most.
-const spoolMemory = 1 << 20
+// place is where the bytes of a message lie.
+type place struct {
+	*Spools
+	memory []byte   // all of them, when it is small
+	file   *os.File // all of them, when it is not
+	taken  int64    // of the room; 0: file is on disk
+}
 
-// NewSpool starts a spool. Messages larger than 1 MiB go to an unlinked file in dir.
-func NewSpool(dir string) (*Spool, error) {
-	fd, err := unix.MemfdCreate("message", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
+// Close gives the bytes back; nobody uses them any more.
+func (p *place) Close() error {
+	p.used.Add(-p.taken)
+	p.taken, p.memory = 0, nil
+	if p.file == nil {
+		return nil
 	}
-	return &Spool{dir: dir, limit: spoolMemory, file: os.NewFile(uintptr(fd), "message")}, nil
+	return p.file.Close()
 }
+
+const (
+	spoolSmall  = 64 << 10  // bytes up to which a message is small
+	spoolMemory = 8 << 20   // bytes from which a message goes to disk
+	spoolStep   = 512 << 10 // bytes of room that are asked for at a time
+	spoolFirst  = 8 << 10   // bytes that a message gets at first; when they are full, twice as many
+)
+
+// New starts a spool.
+func (s *Spools) New() *Spool { return &Spool{place: place{Spools: s}} }
+
+// NewSpool starts a spool by itself. What is larger than 8 MiB goes to an unlinked file in dir.
+func NewSpool(dir string) *Spool { return NewSpools(dir, spoolMemory).New() }
 
 // Write adds bytes to the message.
-func (s *Spool) Write(b []byte) (int, error) {
-	if !s.onDisk && s.size+int64(len(b)) > s.limit {
-		if err := s.toDisk(); err != nil {
-			return 0, err
-		}
+func (s *Spool) Write(b []byte) (n int, err error) {
+	need := s.size + int64(len(b))
+	if err := s.provide(need); err != nil {
+		return 0, fmt.Errorf("spool: %w", err)
 	}
-	n, err := s.file.Write(b)
+	if s.file == nil {
+		s.memory, n = append(s.memory, b...), len(b)
+	} else if n, err = s.file.Write(b); err != nil {
+		err = fmt.Errorf("spool: %w", err)
+	}
 	s.countBareLF(b[:n])
 	s.size += int64(n)
-	if err != nil {
-		return n, fmt.Errorf("spool: %w", err)
+	return n, err
+}
+
+// provide finds a place for a message of need bytes.
+func (s *Spool) provide(need int64) error {
+	if s.file == nil && need <= spoolSmall {
+		if need > int64(cap(s.memory)) {
+			larger := make([]byte, s.size, max(need, 2*int64(cap(s.memory)), spoolFirst))
+			copy(larger, s.memory)
+			s.memory = larger
+		}
+		return nil
 	}
-	return n, nil
+	if s.file != nil && (s.taken == 0 || need <= s.taken) {
+		return nil
+	}
+	more := (need - s.taken + spoolStep - 1) / spoolStep * spoolStep
+	switch {
+	case need > spoolMemory || !s.take(more):
+		f, err := Unlinked(s.dir)
+		return s.move(f, 0, err)
+	case s.file == nil:
+		f, err := memfd()
+		return s.move(f, more, err)
+	}
+	s.taken += more
+	return nil
+}
+
+// move brings what there is into another file, for which room was taken.
+func (s *Spool) move(to *os.File, taken int64, err error) error {
+	if err == nil {
+		if s.file != nil {
+			err = sendfile(int(to.Fd()), int(s.file.Fd()), 0, s.size)
+		} else {
+			_, err = to.Write(s.memory)
+		}
+		if err != nil {
+			to.Close()
+		}
+	}
+	if err != nil {
+		s.used.Add(-taken)
+		return err
+	}
+	s.Close()
+	s.file, s.taken = to, taken
+	return nil
 }
 
 // Size is how many bytes have been written.
 func (s *Spool) Size() int64 { return s.size }
-
-// Close drops a message that was not finished.
-func (s *Spool) Close() error { return s.file.Close() }
 
 // countBareLF counts the line feeds in b without a carriage return before them.
 func (s *Spool) countBareLF(b []byte) {
@@ -82,51 +163,35 @@ func (s *Spool) countBareLF(b []byte) {
 	}
 }
 
-// toDisk moves what there is into an unlinked file.
-func (s *Spool) toDisk() error {
-	disk, err := Unlinked(s.dir)
-	if err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	if err := sendfile(disk, s.file, 0, s.size); err != nil {
-		disk.Close()
-		return fmt.Errorf("spool: %w", err)
-	}
-	s.file.Close()
-	s.file, s.onDisk = disk, true
-	return nil
-}
-
 // Message ends the spool and gives the message, which now owns the bytes. On an
 // error the spool is closed.
 func (s *Spool) Message() (*Message, error) {
-	m := &Message{file: s.file, size: s.size, bareLF: s.bareLF}
-	if s.onDisk {
+	m := &Message{place: s.place, size: s.size, bareLF: s.bareLF}
+	var err error
+	switch {
+	case s.file == nil:
+	case s.taken > 0:
+		err = seal(s.file)
+	default:
 		// The worker must not be able to write: it gets a descriptor opened for reading.
-		f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", s.file.Fd()))
-		if err != nil {
-			s.file.Close()
-			return nil, fmt.Errorf("spool: %w", err)
-		}
+		m.file, err = os.Open(fmt.Sprintf("/proc/self/fd/%d", s.file.Fd()))
 		s.file.Close()
-		m.file = f
-		return m, nil
 	}
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(s.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
-		s.file.Close()
-		return nil, fmt.Errorf("spool: seal: %w", err)
+	if err != nil {
+		m.Close()
+		return nil, fmt.Errorf("spool: %w", err)
 	}
 	return m, nil
 }
 
-// Message is a message as it came: bytes behind a descriptor that nobody can
-// write to. It is safe for concurrent use.
+// Message is a message as it came, in bytes that nobody changes any more. It is safe
+// for concurrent use, but for Close.
 type Message struct {
-	file   *os.File
-	size   int64
-	bareLF int64
-	digest struct {
+	place
+	size    int64
+	bareLF  int64
+	opening sync.Mutex // place.file, which of a small message is a sealed copy, once File was called
+	digest  struct {
 		once sync.Once
 		sum  [sha256.Size]byte
 		err  error
@@ -135,10 +200,7 @@ type Message struct {
 
 // NewMessage makes a message of bytes: for tests and commands.
 func NewMessage(raw []byte) (*Message, error) {
-	s, err := NewSpool(os.TempDir())
-	if err != nil {
-		return nil, err
-	}
+	s := NewSpool(os.TempDir())
 	if _, err := s.Write(raw); err != nil {
 		s.Close()
 		return nil, err
@@ -146,8 +208,52 @@ func NewMessage(raw []byte) (*Message, error) {
 	return s.Message()
 }
 
-// File is the descriptor: for a process that maps it. It stays the message's.
-func (m *Message) File() *os.File { return m.file }
+// File gives the bytes behind a descriptor that cannot be written to: for a process that
+// maps it. It stays the message's.
+func (m *Message) File() (*os.File, error) {
+	m.opening.Lock()
+	defer m.opening.Unlock()
+	if m.file != nil {
+		return m.file, nil
+	}
+	f, err := memfd()
+	if err != nil {
+		return nil, fmt.Errorf("message: %w", err)
+	}
+	if _, err = f.Write(m.memory); err == nil {
+		err = seal(f)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("message: %w", err)
+	}
+	m.file = f
+	return f, nil
+}
+
+// memfd makes a file in memory.
+func memfd() (*os.File, error) {
+	fd, err := unix.MemfdCreate("message", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	return os.NewFile(uintptr(fd), "message"), nil
+}
+
+// seal sees to it that nobody can change a file in memory.
+func seal(f *os.File) error {
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	_, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals)
+	return os.NewSyscallError("seal", err)
+}
+
+// Map gives the bytes for reading, until release is called.
+func (m *Message) Map() (data []byte, release func(), err error) {
+	if m.small() {
+		return m.memory, func() {}, nil
+	}
+	return Map(m.file, m.size)
+}
 
 // Size is the length in bytes.
 func (m *Message) Size() int64 { return m.size }
@@ -155,23 +261,39 @@ func (m *Message) Size() int64 { return m.size }
 // BareLF is the number of line feeds that have no carriage return before them.
 func (m *Message) BareLF() int64 { return m.bareLF }
 
+// small reports whether the bytes lie in memory of the process.
+func (m *Message) small() bool { return int64(len(m.memory)) == m.size }
+
 // ReadAt implements io.ReaderAt.
-func (m *Message) ReadAt(b []byte, off int64) (int, error) { return m.file.ReadAt(b, off) }
+func (m *Message) ReadAt(b []byte, off int64) (int, error) {
+	if m.small() {
+		return bytes.NewReader(m.memory).ReadAt(b, off)
+	}
+	return m.file.ReadAt(b, off)
+}
 
 // Digest is the SHA-256 of the bytes, computed when it is first asked for.
 func (m *Message) Digest() ([sha256.Size]byte, error) {
 	m.digest.once.Do(func() {
 		h := sha256.New()
-		_, m.digest.err = io.Copy(h, io.NewSectionReader(m.file, 0, m.size))
+		_, m.digest.err = io.Copy(h, io.NewSectionReader(m, 0, m.size))
 		h.Sum(m.digest.sum[:0])
 	})
 	return m.digest.sum, m.digest.err
 }
 
-// WriteRange writes the bytes of [start, end) to w; within the kernel when w is a file.
+// WriteRange writes the bytes of [start, end) to w; to a file, those of a message that is
+// not small within the kernel.
 func (m *Message) WriteRange(w io.Writer, start, end int64) error {
-	if f, ok := w.(*os.File); ok {
-		return sendfile(f, m.file, start, end-start)
+	if end > m.size {
+		return io.ErrUnexpectedEOF
+	}
+	if m.small() {
+		_, err := w.Write(m.memory[start:end])
+		return err
+	}
+	if f, ok := w.(interface{ Fd() uintptr }); ok {
+		return sendfile(int(f.Fd()), int(m.file.Fd()), start, end-start)
 	}
 	n, err := io.Copy(w, io.NewSectionReader(m.file, start, end-start))
 	if err == nil && n != end-start {
@@ -179,9 +301,6 @@ func (m *Message) WriteRange(w io.Writer, start, end int64) error {
 	}
 	return err
 }
-
-// Close gives the bytes back.
-func (m *Message) Close() error { return m.file.Close() }
 
 // Keep gives the ranges of a message of size bytes that a cut leaves: ascending,
 // none of them empty. cut is as in a Verdict, ascending and disjoint; of one that
@@ -288,9 +407,9 @@ func (n *Notice) reader(raw, part []byte) io.Reader {
 }
 
 // sendfile copies n bytes of src from off to the end of dst.
-func sendfile(dst, src *os.File, off, n int64) error {
+func sendfile(dst, src int, off, n int64) error {
 	for n > 0 {
-		k, err := unix.Sendfile(int(dst.Fd()), int(src.Fd()), &off, int(min(n, 1<<30)))
+		k, err := unix.Sendfile(dst, src, &off, int(min(n, 1<<30)))
 		switch {
 		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN):
 		case err != nil:

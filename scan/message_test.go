@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,14 +17,10 @@ import (
 	"kiyome/scan/mime"
 )
 
-// spool writes pieces into a spool of limit bytes of memory.
-func spool(t *testing.T, limit int64, pieces ...string) *Message {
+// spool writes pieces into a spool that has room bytes of memory.
+func spool(t *testing.T, room int64, pieces ...string) *Message {
 	t.Helper()
-	s, err := NewSpool(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.limit = limit
+	s := NewSpools(t.TempDir(), room).New()
 	for _, p := range pieces {
 		if n, err := s.Write([]byte(p)); err != nil || n != len(p) {
 			t.Fatalf("wrote %d of %d: %v", n, len(p), err)
@@ -33,55 +30,148 @@ func spool(t *testing.T, limit int64, pieces ...string) *Message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { m.Close() })
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		if used := s.used.Load(); used != 0 {
+			t.Errorf("%d bytes of room are kept", used)
+		}
+	})
 	return m
 }
 
 func TestSpoolKeepsEveryByte(t *testing.T) {
+	piece := func(c string, n int) string { return strings.Repeat(c, n) }
+	const half, mib = spoolSmall / 2, 1 << 20
 	for _, tt := range []struct {
 		name   string
-		limit  int64
+		room   int64
 		pieces []string
+		lies   string
 	}{
-		{"empty", 100, nil},
-		{"in memory", 100, []string{"one", "two", "three"}},
-		{"just in memory", 11, []string{"one", "two", "three"}},
-		{"to disk on the way", 6, []string{"one", "two", "three", "four"}},
-		{"to disk at once", 2, []string{"one", "two"}},
+		{"empty", mib, nil, ""},
+		{"small", 0, []string{"one", "two", "three"}, ""},
+		{"growing", 0, []string{piece("a", spoolFirst), "b", piece("c", spoolFirst), piece("d", spoolFirst)}, ""},
+		{"just small", 0, []string{piece("a", half), piece("b", half)}, ""},
+		{"in memory on the way", mib, []string{piece("a", half), piece("b", half), "c"}, "memfd"},
+		{"in memory at once", mib, []string{piece("a", 3*half), "b"}, "memfd"},
+		{"more room on the way", mib, []string{piece("a", spoolStep), piece("b", spoolStep)}, "memfd"},
+		{"no room at once", 0, []string{piece("a", 3*half), "b"}, "disk"},
+		{"no room on the way", spoolStep, []string{piece("a", spoolStep), "b", "c"}, "disk"},
+		{"large", 2 * spoolMemory, []string{piece("a", mib), piece("b", spoolMemory-mib), "c", "d"}, "disk"},
+		{"just in memory", 2 * spoolMemory, []string{piece("a", mib), piece("b", spoolMemory-mib)}, "memfd"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := spool(t, tt.limit, tt.pieces...)
+			m := spool(t, tt.room, tt.pieces...)
 			want := strings.Join(tt.pieces, "")
 			got, err := io.ReadAll(io.NewSectionReader(m, 0, m.Size()))
 			if err != nil || string(got) != want || m.Size() != int64(len(want)) {
-				t.Errorf("got %q of %d bytes, %v; want %q", got, m.Size(), err, want)
+				t.Errorf("got %d of %d bytes, %v; want %d", len(got), m.Size(), err, len(want))
 			}
 			sum, err := m.Digest()
 			if err != nil || sum != sha256.Sum256([]byte(want)) {
 				t.Errorf("digest %x, %v", sum, err)
 			}
+			if lies := whereItLies(t, m); lies != tt.lies {
+				t.Errorf("it lies in %q, want %q", lies, tt.lies)
+			}
+			copied, err := os.CreateTemp(t.TempDir(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer copied.Close()
+			if err := m.WriteRange(copied, m.Size()/3, m.Size()); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(copied.Name()); err != nil || string(got) != want[len(want)/3:] {
+				t.Errorf("copied %d bytes, %v", len(got), err)
+			}
 		})
+	}
+}
+
+// whereItLies names what is behind a message's descriptor.
+func whereItLies(t *testing.T, m *Message) string {
+	t.Helper()
+	if m.file == nil {
+		return ""
+	}
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", m.file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasPrefix(name, "/memfd:") {
+		return "memfd"
+	}
+	return "disk"
+}
+
+// TestRoomIsShared fills the room with one message: the next one goes to disk, and the
+// one after it has the room that the first has left.
+func TestRoomIsShared(t *testing.T) {
+	spools := NewSpools(t.TempDir(), spoolStep)
+	take := func() *Message {
+		s := spools.New()
+		if _, err := s.Write(make([]byte, 2*spoolSmall)); err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.Message()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	first, second := take(), take()
+	if a, b := whereItLies(t, first), whereItLies(t, second); a != "memfd" || b != "disk" {
+		t.Errorf("they lie in %q and %q", a, b)
+	}
+	first.Close()
+	third := take()
+	if got := whereItLies(t, third); got != "memfd" {
+		t.Errorf("with room again it lies in %q", got)
+	}
+	second.Close()
+	third.Close()
+
+	dropped := spools.New()
+	dropped.Write(make([]byte, 2*spoolSmall))
+	dropped.Close()
+	if used := spools.used.Load(); used != 0 {
+		t.Errorf("%d bytes of room are kept", used)
 	}
 }
 
 func TestNobodyWritesToAMessage(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		limit int64
-		want  error
+		name string
+		room int64
+		text string
+		want error
 	}{
-		{"in memory", 100, unix.EPERM},
-		{"on disk", 2, unix.EBADF},
+		{"small", 0, "message", unix.EPERM},
+		{"in memory", 1 << 20, strings.Repeat("message", 10_000), unix.EPERM},
+		{"on disk", 0, strings.Repeat("message", 10_000), unix.EBADF},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := spool(t, tt.limit, "message")
-			if _, err := m.File().WriteAt([]byte("x"), 0); !errors.Is(err, tt.want) {
+			m := spool(t, tt.room, tt.text)
+			f, err := m.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20)); string(got) != tt.text || err != nil {
+				t.Errorf("the file has %d bytes, %v", len(got), err)
+			}
+			if again, err := m.File(); again != f || err != nil {
+				t.Errorf("asked again: %v, %v", again, err)
+			}
+			if _, err := f.WriteAt([]byte("x"), 0); !errors.Is(err, tt.want) {
 				t.Errorf("write: %v, want %v", err, tt.want)
 			}
-			if err := m.File().Truncate(0); err == nil {
+			if err := f.Truncate(0); err == nil {
 				t.Error("truncated")
 			}
-			if _, err := unix.Mmap(int(m.File().Fd()), 0, 7, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err == nil {
+			if _, err := unix.Mmap(int(f.Fd()), 0, 7, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err == nil {
 				t.Error("mapped for writing")
 			}
 		})
@@ -90,10 +180,7 @@ func TestNobodyWritesToAMessage(t *testing.T) {
 
 func TestSpoolLeavesNoFile(t *testing.T) {
 	dir := t.TempDir()
-	s, err := NewSpool(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := NewSpool(dir)
 	if _, err := s.Write(make([]byte, spoolMemory+1)); err != nil {
 		t.Fatal(err)
 	}
@@ -106,10 +193,7 @@ func TestSpoolLeavesNoFile(t *testing.T) {
 }
 
 func TestSpoolWithoutItsFolderFails(t *testing.T) {
-	s, err := NewSpool(filepath.Join(t.TempDir(), "gone"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := NewSpool(filepath.Join(t.TempDir(), "gone"))
 	defer s.Close()
 	if _, err := s.Write([]byte("small")); err != nil {
 		t.Errorf("in memory: %v", err)
@@ -197,7 +281,16 @@ func TestMapGivesTheBytes(t *testing.T) {
 	for _, size := range []int{0, 1, mapFrom - 1, mapFrom, 3 * mapFrom} {
 		want := bytes.Repeat([]byte("kiyome!"), size)[:size]
 		m := spool(t, 1<<20, string(want))
-		got, release, err := Map(m.File(), m.Size())
+		f, err := m.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, release, err := m.Map(); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: the message maps as others, %v", size, err)
+		} else {
+			release()
+		}
+		got, release, err := Map(f, m.Size())
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%d bytes: not the same, %v", size, err)
 		}

@@ -170,7 +170,7 @@ func (e *engines) run(ctx context.Context, m *scan.Message, j scan.Job) (*scan.V
 	}
 	defer func() { set.free <- engine }()
 
-	raw, release, err := scan.Map(m.File(), m.Size())
+	raw, release, err := m.Map()
 	if err != nil {
 		return nil, err
 	}

@@ -224,10 +224,7 @@ func spool(ctx context.Context, name string, bar *progress) (*scan.Message, erro
 		return nil, err
 	}
 	defer in.Close()
-	sp, err := scan.NewSpool(os.TempDir())
-	if err != nil {
-		return nil, err
-	}
+	sp := scan.NewSpool(os.TempDir())
 	if _, err := io.Copy(sp, bar.Reader(in)); err != nil {
 		sp.Close()
 		return nil, err

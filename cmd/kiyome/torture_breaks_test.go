@@ -35,10 +35,10 @@ const (
 )
 
 var breaks = []broken{
-	{"files are not synced", byPower, program{{"store/files.go", "return f.f.Sync()", "return nil"}}},
-	{"files are not synced", byOrder, program{{"store/files.go", "return f.f.Sync()", "return nil"}}},
-	{"folders are not synced", byPower, program{{"store/files.go", "unix.Fsync(fd)", "error(nil)"}}},
-	{"folders are not synced", byOrder, program{{"store/files.go", "unix.Fsync(fd)", "error(nil)"}}},
+	{"files are not synced", byPower, program{{"store/delivery.go", "err = f.sync()", "err = nil"}}},
+	{"files are not synced", byOrder, program{{"store/delivery.go", "err = f.sync()", "err = nil"}}},
+	{"folders are not synced", byPower, program{{"store/files.go", "return dir.sync()", "return nil"}}},
+	{"folders are not synced", byOrder, program{{"store/files.go", "return dir.sync()", "return nil"}}},
 	{"parents of new folders are not synced", byOrder, program{{"store/place.go", "err := s.files.syncDir(parent)", "err := error(nil)"}}},
 	{"changes of accounts are not synced", byPower, program{{"accounts/file.go", "NoStatistics: true,", "NoStatistics: true, NoSync: true,"}}},
 	{"an import is not synced", byPower, program{{"accounts/rewrite.go", "if err := b.bolt.Sync(); err != nil {", "if err := error(nil); err != nil {"}}},
@@ -59,7 +59,7 @@ var breaks = []broken{
 		"var fault = smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4,", "var fault = smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5,"}}},
 	{"one recipient's fault is everybody's", "storage/tmp belongs to another", program{{"lmtp/job.go",
 		"	d, again := j.over[r.key]\n", "	d, again := j.over[r.key]\n	for _, x := range j.over {\n		if x.err != nil {\n			d, again = x, true\n		}\n	}\n"}}},
-	{"a full disk is a limit of the message", "storage/the scratch of what is unpacked is full", program{{"scan/engine.go", "arena.Fault(), ", ""}}},
+	{"a full disk is a limit of the message", "storage/the scratch of what is unpacked is full", program{{"scan/engine.go", "e.arena.Fault(), ", ""}}},
 	{"lost replies are not written down", "kill/replies are lost, and then the server is killed", program{{"lmtp/confirm.go", "err = u.memory.Add(memoryKey(u.digest, r), stepAll)", "err = nil"}}},
 	{"SIGPIPE ends it", "kill/whoever reads the log is gone", program{{"cmd/kiyome/main.go", "signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)", ""}}},
 	{"what a crash left in tmp stays", "kill/the server is killed at any moment", program{{"store/store.go", "if s.tidied.first(maildir) {", "if false {"}}},

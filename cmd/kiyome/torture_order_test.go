@@ -92,17 +92,19 @@ func watchOrder(t *testing.T, p program) *result {
 	return r
 }
 
-// mailOf gives a message of testdata, a large one, or one with an attachment that is large when
-// it is unpacked.
+// mailOf gives a message of testdata, a large one, an infected one that is not small, or one with
+// an attachment that is large when it is unpacked.
 func mailOf(name string) string {
 	switch name {
 	case "large":
+	case "long":
+		return string(testdata.MustMail("attachment")) + strings.Repeat(strings.Repeat("epilogue ", 8)+"\r\n", 2000)
 	case "unpacks":
 		return unpacks()
 	default:
 		return string(testdata.MustMail(name))
 	}
-	return string(testdata.MustMail("clean")) + strings.Repeat(strings.Repeat("large ", 12)+"\r\n", 40_000)
+	return string(testdata.MustMail("clean")) + strings.Repeat(strings.Repeat("large ", 12)+"\r\n", 130_000)
 }
 
 // unpacks gives a small message with a zip whose member has 16 MB and ends in the test virus.

@@ -74,10 +74,11 @@ func serve(load loader) int {
 	closeInherited()
 	// What lists processes by their short names shows this instead of "exe".
 	_ = os.WriteFile("/proc/self/comm", []byte("kiyome-worker"), 0)
-	// One message at a time: more would only cost memory.
-	runtime.GOMAXPROCS(1)
+	// One message at a time: more would only cost memory. With a single one, the runtime
+	// would take it away from every call of libyara that lasts 20 µs, and give it back after.
+	runtime.GOMAXPROCS(2)
 
-	s := server{fd: socketFD}
+	s := server{fd: socketFD, frame: make([]byte, frameHead+frameLimit[kindJob])}
 	e, err := s.enter(load)
 	if err != nil {
 		var f fault
@@ -118,7 +119,8 @@ func closeInherited() {
 
 // server is a worker's end of the connection.
 type server struct {
-	fd int
+	fd    int
+	frame []byte // of a job
 }
 
 // enter reads the start, loads the rules, and closes the door.
@@ -137,7 +139,6 @@ func (s server) enter(load loader) (engine, error) {
 	}
 	// The collector works harder before the wall is reached.
 	debug.SetMemoryLimit(st.Memory * 3 / 4)
-	debug.SetGCPercent(50)
 	debug.FreeOSMemory()
 	if err := confine(st.Memory, st.Engine.Limits.Unpack.Unpacked); err != nil {
 		return nil, err
@@ -147,7 +148,7 @@ func (s server) enter(load loader) (engine, error) {
 
 // tidyFrom is the size in bytes of a message from which the memory that its scan
 // took is given back at once: most workers wait most of the time.
-const tidyFrom = 1 << 20
+const tidyFrom = 8 << 20
 
 // scan does one job. An error ends the worker.
 func (s server) scan(e engine, scratch *os.File) error {
@@ -189,29 +190,28 @@ func bounded(s string) string { return s[:min(len(s), 512)] }
 
 // receive waits for a job and its message.
 func (s server) receive() (job, *os.File, error) {
-	buf := make([]byte, frameHead)
 	oob := make([]byte, unix.CmsgSpace(4))
-	n, oobn, _, _, err := s.recvmsg(buf, oob)
+	n, oobn, _, _, err := s.recvmsg(s.frame, oob)
 	switch {
 	case err != nil:
 		return job{}, nil, err
 	case n == 0:
 		return job{}, nil, errEnd
-	case n != frameHead:
+	case n < frameHead:
 		return job{}, nil, fmt.Errorf("a frame's head of %d bytes", n)
 	}
 	message, err := descriptor(oob[:oobn])
 	if err != nil {
 		return job{}, nil, err
 	}
-	k, size, err := frameSize(buf)
-	if err != nil || k != kindJob {
+	k, size, err := frameSize(s.frame)
+	if err != nil || k != kindJob || n > frameHead+size {
 		message.Close()
-		return job{}, nil, fmt.Errorf("job: frame %c: %w", k, err)
+		return job{}, nil, fmt.Errorf("job: frame %c of %d bytes: %w", k, n, err)
 	}
-	body := make([]byte, size)
+	body := s.frame[frameHead : frameHead+size]
 	var j job
-	if err := s.readFull(body); err != nil {
+	if err := s.readFull(body[n-frameHead:]); err != nil {
 		message.Close()
 		return job{}, nil, err
 	}

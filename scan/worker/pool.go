@@ -98,6 +98,10 @@ const handOvers = 3
 
 // scan runs a job until there is a verdict or it has ended two workers.
 func (p *Pool) scan(ctx context.Context, j job, m *scan.Message) (*scan.Verdict, error) {
+	// A worker has no part in it when there is no descriptor to hand over.
+	if _, err := m.File(); err != nil {
+		return nil, err
+	}
 	var known []scan.Finding // the most that any try has told
 	deaths, ours, lane := 0, 0, false
 	for {

@@ -269,7 +269,7 @@ func TestAnswerThatWaitsForItsMessageIsRefused(t *testing.T) {
 	if err := w.silent(); err != nil {
 		t.Errorf("nothing was said: %v", err)
 	}
-	if err := (server{fds[1]}).send(kindVerdict, scan.Verdict{Outcome: scan.Clean}); err != nil {
+	if err := (server{fd: fds[1]}).send(kindVerdict, scan.Verdict{Outcome: scan.Clean}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.silent(); !errors.Is(err, errAhead) {
@@ -376,9 +376,9 @@ func TestScratchFileIsBoundedForEachMessage(t *testing.T) {
 		want string
 	}{
 		{1<<20 + 64<<20, "", "<nil>"},
-		{2<<20 + 64<<20, "", unix.EFBIG.Error()},
-		{2<<20 + 64<<20, large, "<nil>"},
-		{2<<20 + 64<<20, "", unix.EFBIG.Error()},
+		{3<<20 + 64<<20, "", unix.EFBIG.Error()},
+		{3<<20 + 64<<20, large, "<nil>"},
+		{3<<20 + 64<<20, "", unix.EFBIG.Error()},
 	} {
 		v, err := p.Scan(t.Context(), message(t, fmt.Sprint("grow ", tt.grow), tt.rest))
 		if err != nil {
@@ -405,7 +405,7 @@ func TestWorkersAreConfined(t *testing.T) {
 		}
 	}
 	// A large message lies in a file, and may not be written to either.
-	v, err = p.Scan(t.Context(), message(t, "try", strings.Repeat("x", 2<<20)))
+	v, err = p.Scan(t.Context(), message(t, "try", strings.Repeat("x", 10<<20)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type process struct {
 	conn    *net.UnixConn
 	in      *bufio.Reader
 	scratch *os.File
+	bound   uint64 // how far it may grow, in bytes
 	last    *tail
 	version string // of its rules
 	ended   atomic.Bool
@@ -100,13 +101,37 @@ func (w *process) release() {
 // bytes can need: all that may be unpacked, the message less what was cut, one
 // leaf decoded, and what is lost between them. The worker cannot change it.
 func (w *process) boundScratch(size int64) error {
-	unpacked := w.gen.start.Engine.Limits.Unpack.Unpacked
+	const step = 1 << 20 // most messages need the same
+	bound := uint64(w.gen.start.Engine.Limits.Unpack.Unpacked + (2*size+step-1)/step*step + 64<<20)
+	if bound == w.bound {
+		return nil
+	}
 	var was unix.Rlimit
 	if err := unix.Prlimit(w.cmd.Process.Pid, unix.RLIMIT_FSIZE, nil, &was); err != nil {
 		return os.NewSyscallError("prlimit", err)
 	}
-	limit := unix.Rlimit{Cur: min(uint64(unpacked+2*size+64<<20), was.Max), Max: was.Max}
-	return os.NewSyscallError("prlimit", unix.Prlimit(w.cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil))
+	limit := unix.Rlimit{Cur: min(bound, was.Max), Max: was.Max}
+	if err := unix.Prlimit(w.cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
+		return os.NewSyscallError("prlimit", err)
+	}
+	w.bound = bound
+	return nil
+}
+
+// emptyScratch gives back what was unpacked: it is not kept until the next large message.
+func (w *process) emptyScratch() error {
+	var st unix.Stat_t
+	raw, err := w.scratch.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := raw.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &st) }); cerr != nil || err != nil {
+		return errors.Join(cerr, err)
+	}
+	if st.Size == 0 && st.Blocks == 0 {
+		return nil
+	}
+	return w.scratch.Truncate(0)
 }
 
 // kill ends the worker at once: whoever waits for its answer hears of it.
@@ -195,11 +220,10 @@ func (w *process) scan(ctx context.Context, j job, m *scan.Message, limit time.D
 	if err := check(v, j.Size, found); err != nil {
 		return nil, found, fmt.Errorf("worker: %w", err)
 	}
-	if err := w.silent(); err != nil {
-		return nil, found, err
+	if w.in.Buffered() > 0 {
+		return nil, found, errAhead
 	}
-	// What was unpacked is not kept until the next large message.
-	if err := w.scratch.Truncate(0); err != nil {
+	if err := w.emptyScratch(); err != nil {
 		return nil, found, fmt.Errorf("%w: scratch file: %w", errOurs, err)
 	}
 	return v, found, nil
@@ -216,11 +240,15 @@ func (w *process) send(frame []byte, j job, m *scan.Message, limit time.Duration
 	if err := w.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
-	rights := unix.UnixRights(int(m.File().Fd()))
-	if _, _, err := w.conn.WriteMsgUnix(frame[:frameHead], rights, nil); err != nil {
+	message, err := m.File()
+	if err != nil {
 		return err
 	}
-	_, err := w.conn.Write(frame[frameHead:])
+	// The worker is to be woken once: all of it in one piece.
+	n, _, err := w.conn.WriteMsgUnix(frame, unix.UnixRights(int(message.Fd())), nil)
+	if err == nil && n < len(frame) {
+		_, err = w.conn.Write(frame[n:])
+	}
 	return err
 }
 
