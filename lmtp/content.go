@@ -1,7 +1,6 @@
 package lmtp
 
 import (
-	"bytes"
 	"io"
 
 	"kiyome/lmtp/relay"
@@ -38,12 +37,12 @@ func newContent(header []byte, msg *scan.Message, v *scan.Verdict) (*content, er
 // has a place for.
 func assemble(header []byte, msg *scan.Message, plan *scan.Notice, notice []byte) (*content, error) {
 	c := &content{header: header, msg: msg, plan: plan, notice: notice}
-	var count lineCounter
+	var count scan.LineCounter
 	size, err := c.WriteTo(&count)
 	if err != nil {
 		return nil, err
 	}
-	c.size, c.bareLF = size, count.bareLF
+	c.size, c.bareLF = size, count.BareLF
 	return c, nil
 }
 
@@ -73,9 +72,9 @@ type text struct {
 }
 
 func newText(b []byte) *text {
-	var count lineCounter
+	var count scan.LineCounter
 	count.Write(b)
-	return &text{b, count.bareLF}
+	return &text{b, count.BareLF}
 }
 
 func (t *text) Size() int64        { return int64(len(t.bytes)) }
@@ -86,23 +85,4 @@ func (t *text) VirtualSize() int64 { return t.Size() + t.bareLF }
 func (t *text) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(t.bytes)
 	return int64(n), err
-}
-
-// lineCounter counts the line feeds written to it that have no carriage return
-// before them.
-type lineCounter struct {
-	bareLF int64
-	cr     bool // the last byte was one
-}
-
-func (c *lineCounter) Write(b []byte) (int, error) {
-	if len(b) == 0 {
-		return 0, nil
-	}
-	c.bareLF += int64(bytes.Count(b, []byte("\n")) - bytes.Count(b, []byte("\r\n")))
-	if c.cr && b[0] == '\n' {
-		c.bareLF--
-	}
-	c.cr = b[len(b)-1] == '\r'
-	return len(b), nil
 }

@@ -23,9 +23,10 @@ var dataBuffers = sync.Pool{New: func() any { return new([dataBuffer]byte) }}
 
 // readMessage reads from the client up to CRLF.CRLF and writes the message to
 // dst with the dots of RFC 5321, section 4.5.2, undone. Nothing else ends a
-// message: neither LF.LF nor any other mixture. When dst fails, the rest is read and
-// dropped, so that the client can be told. On errIncomplete the connection is done for.
-func (c *conn) readMessage(dst io.Writer) error {
+// message: neither LF.LF nor any other mixture. bareLF is how many line feeds of it have
+// no CR before them. When dst fails, the rest is read and dropped, so that the client can
+// be told. On errIncomplete the connection is done for.
+func (c *conn) readMessage(dst io.Writer) (bareLF int64, err error) {
 	small := c.buf
 	large := dataBuffers.Get().(*[dataBuffer]byte)
 	c.w = copy(large[:], c.buf[c.r:c.w])
@@ -46,16 +47,16 @@ func (c *conn) readMessage(dst io.Writer) error {
 		c.r += n
 		if total += n; end {
 			c.mode = dot
-			return d.err
+			return d.bareLF, d.err
 		}
 		if time.Since(began) > patience+time.Duration(total/slowest)*time.Second {
 			c.mode = broken
-			return fmt.Errorf("%w: too slow", errIncomplete)
+			return 0, fmt.Errorf("%w: too slow", errIncomplete)
 		}
 		c.SetReadDeadline(time.Now().Add(c.server.DataTimeout))
 		if err := c.fillData(); err != nil {
 			c.mode = broken
-			return fmt.Errorf("%w: %w", errIncomplete, err)
+			return 0, fmt.Errorf("%w: %w", errIncomplete, err)
 		}
 	}
 }
@@ -69,9 +70,10 @@ func (c *conn) fillData() error {
 
 // dots undoes the stuffing and finds the end.
 type dots struct {
-	dst   io.Writer
-	err   error // the first one of dst
-	start bool  // at the start of a line, that is after CRLF
+	dst    io.Writer
+	err    error // the first one of dst
+	start  bool  // at the start of a line, that is after CRLF
+	bareLF int64 // LFs without a CR before them, in what was used up
 }
 
 // take uses up as much of p as can be told without what follows, which is all but
@@ -91,27 +93,36 @@ func (d *dots) take(p []byte) (n int, end bool) {
 			d.start = false
 			continue
 		}
-		i := bytes.Index(rest, []byte("\r\n."))
-		switch {
-		case i >= 0:
-			i += 2
-			d.start = true
-		case bytes.HasSuffix(rest, []byte("\r\n")):
-			i = len(rest)
-			d.start = true
-		case rest[len(rest)-1] == '\r' && len(rest) == 1:
+		i := d.lines(rest)
+		if i == 0 {
 			return n, false
-		case rest[len(rest)-1] == '\r':
-			i = len(rest) - 1
-			d.start = false
-		default:
-			i = len(rest)
-			d.start = false
 		}
 		d.write(rest[:i])
 		n += i
 	}
 	return n, false
+}
+
+// lines gives how much of p, which begins with no stuffed dot, goes before the next one,
+// as far as that can be told: a CR at the end of p can not.
+func (d *dots) lines(p []byte) int {
+	for at := 0; ; {
+		i := bytes.IndexByte(p[at:], '\n')
+		if i < 0 {
+			if p[len(p)-1] == '\r' {
+				p = p[:len(p)-1]
+			}
+			d.start = at > 0 && at == len(p) && d.start
+			return len(p)
+		}
+		at += i + 1
+		if d.start = at > 1 && p[at-2] == '\r'; !d.start {
+			d.bareLF++
+		}
+		if at == len(p) || d.start && p[at] == '.' {
+			return at
+		}
+	}
 }
 
 func (d *dots) write(b []byte) {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"kiyome/scan"
 )
 
 // undot is what RFC 5321, section 4.5.2, says, byte by byte: it gives the message
@@ -31,8 +33,9 @@ func undot(in string) (msg, rest string, ok bool) {
 	}
 }
 
-// takeAll feeds in to dots in pieces as a socket would, keeping what it leaves.
-func takeAll(in string, piece func() int) (msg, rest string, ok bool) {
+// takeAll feeds in to dots in pieces as a socket would, keeping what it leaves, and sees that
+// the bare line feeds were counted.
+func takeAll(t *testing.T, in string, piece func() int) (msg, rest string, ok bool) {
 	var out bytes.Buffer
 	d := dots{dst: &out, start: true}
 	var buf []byte
@@ -43,6 +46,11 @@ func takeAll(in string, piece func() int) (msg, rest string, ok bool) {
 		used, end := d.take(buf)
 		buf = buf[used:]
 		if end {
+			var count scan.LineCounter
+			count.Write(out.Bytes())
+			if count.BareLF != d.bareLF {
+				t.Errorf("%q: %d bare line feeds, want %d", out.String(), d.bareLF, count.BareLF)
+			}
 			return out.String(), string(buf) + in, true
 		}
 		if in == "" {
@@ -79,7 +87,7 @@ func TestOnlyCRLFDotCRLFEndsAMessage(t *testing.T) {
 	for _, tt := range endings {
 		t.Run(tt.name, func(t *testing.T) {
 			for size := 1; size <= len(tt.in); size++ {
-				msg, rest, ok := takeAll(tt.in, func() int { return size })
+				msg, rest, ok := takeAll(t, tt.in, func() int { return size })
 				if !ok || msg != tt.msg || rest != tt.rest {
 					t.Fatalf("in pieces of %d: %q, %q, %v; want %q, %q", size, msg, rest, ok, tt.msg, tt.rest)
 				}
@@ -106,7 +114,7 @@ func FuzzData(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in string, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		msg, rest, ok := takeAll(in, func() int { return r.IntN(9) })
+		msg, rest, ok := takeAll(t, in, func() int { return r.IntN(9) })
 		wmsg, wrest, wok := undot(in)
 		if ok != wok || ok && (msg != wmsg || rest != wrest) {
 			t.Errorf("%q: got %q, %q, %v; want %q, %q, %v", in, msg, rest, ok, wmsg, wrest, wok)

@@ -115,12 +115,13 @@ func (s *session) LMTPData(_ io.Reader, status smtp.StatusCollector) error {
 // kept, so that the client hears why.
 func (s *session) receive() (*scan.Message, error) {
 	spool, held := s.server.spools.New(), &s.server.counters.spooled
-	if err := s.conn.readMessage(intake{spool, held}); err != nil {
+	bareLF, err := s.conn.readMessage(intake{spool, held})
+	if err != nil {
 		held.Add(-spool.Size())
 		spool.Close()
 		return nil, err
 	}
-	msg, err := spool.Message()
+	msg, err := spool.Message(bareLF)
 	if err != nil {
 		held.Add(-spool.Size())
 	}

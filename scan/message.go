@@ -43,9 +43,7 @@ func (s *Spools) take(n int64) bool {
 // unlinked file.
 type Spool struct {
 	place
-	size   int64
-	bareLF int64
-	lastCR bool
+	size int64
 }
 
 // place is where the bytes of a message lie.
@@ -67,7 +65,7 @@ func (p *place) Close() error {
 }
 
 const (
-	spoolSmall  = 64 << 10  // bytes up to which a message is small
+	spoolSmall  = 32 << 10  // bytes up to which a message is small
 	spoolMemory = 8 << 20   // bytes from which a message goes to disk
 	spoolStep   = 512 << 10 // bytes of room that are asked for at a time
 	spoolFirst  = 8 << 10   // bytes that a message gets at first; when they are full, twice as many
@@ -90,7 +88,6 @@ func (s *Spool) Write(b []byte) (n int, err error) {
 	} else if n, err = s.file.Write(b); err != nil {
 		err = fmt.Errorf("spool: %w", err)
 	}
-	s.countBareLF(b[:n])
 	s.size += int64(n)
 	return n, err
 }
@@ -145,28 +142,10 @@ func (s *Spool) move(to *os.File, taken int64, err error) error {
 // Size is how many bytes have been written.
 func (s *Spool) Size() int64 { return s.size }
 
-// countBareLF counts the line feeds in b without a carriage return before them.
-func (s *Spool) countBareLF(b []byte) {
-	for at := 0; at < len(b); {
-		i := bytes.IndexByte(b[at:], '\n')
-		if i < 0 {
-			break
-		}
-		at += i
-		if at == 0 && !s.lastCR || at > 0 && b[at-1] != '\r' {
-			s.bareLF++
-		}
-		at++
-	}
-	if len(b) > 0 {
-		s.lastCR = b[len(b)-1] == '\r'
-	}
-}
-
-// Message ends the spool and gives the message, which now owns the bytes. On an
-// error the spool is closed.
-func (s *Spool) Message() (*Message, error) {
-	m := &Message{place: s.place, size: s.size, bareLF: s.bareLF}
+// Message ends the spool and gives the message, which now owns the bytes. bareLF is what a
+// LineCounter makes of them. On an error the spool is closed.
+func (s *Spool) Message(bareLF int64) (*Message, error) {
+	m := &Message{place: s.place, size: s.size, bareLF: bareLF}
 	var err error
 	switch {
 	case s.file == nil:
@@ -205,7 +184,29 @@ func NewMessage(raw []byte) (*Message, error) {
 		s.Close()
 		return nil, err
 	}
-	return s.Message()
+	var count LineCounter
+	count.Write(raw)
+	return s.Message(count.BareLF)
+}
+
+// LineCounter counts the line feeds written to it that have no carriage return before
+// them.
+type LineCounter struct {
+	BareLF int64
+	cr     bool // the last byte was one
+}
+
+// Write implements io.Writer. It never fails.
+func (c *LineCounter) Write(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	c.BareLF += int64(bytes.Count(b, []byte("\n")) - bytes.Count(b, []byte("\r\n")))
+	if c.cr && b[0] == '\n' {
+		c.BareLF--
+	}
+	c.cr = b[len(b)-1] == '\r'
+	return len(b), nil
 }
 
 // File gives the bytes behind a descriptor that cannot be written to: for a process that

@@ -225,11 +225,12 @@ func spool(ctx context.Context, name string, bar *progress) (*scan.Message, erro
 	}
 	defer in.Close()
 	sp := scan.NewSpool(os.TempDir())
-	if _, err := io.Copy(sp, bar.Reader(in)); err != nil {
+	var count scan.LineCounter
+	if _, err := io.Copy(io.MultiWriter(sp, &count), bar.Reader(in)); err != nil {
 		sp.Close()
 		return nil, err
 	}
-	return sp.Message()
+	return sp.Message(count.BareLF)
 }
 
 // tally finds the exit status of several files.
