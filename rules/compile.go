@@ -375,12 +375,12 @@ func compilePlain(list []*trial, all *yara.Rules) (r *yara.Rules, kept *Problem,
 	case err != nil:
 		return nil, nil, err
 	case bad != nil: // it was not understood: one form will do
-		return nil, nil, nil
+		return nil, kept, nil
 	case !sameRules(all, r):
 		r.Destroy()
-		return nil, nil, nil
+		return nil, kept, nil
 	}
-	return r, nil, nil
+	return r, kept, nil
 }
 
 // treesOf gives the trees that files are from.

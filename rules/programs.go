@@ -7,45 +7,34 @@ import (
 	"strings"
 )
 
-// libyara's module pe looks at every object from which a rule may ask for it,
-// which costs more than all rules together on a short text. So there are two
-// forms of a set: one with all rules, for objects that begin as programs do, and
-// one for all others, in which the rules that name the module and cannot match
-// there are false from the start. A rule keeps its place, and those that build on
-// it see what they would see.
+// Most rules of public sets are for programs, and say so first. And libyara's module pe
+// looks at every object from which a rule may ask for it, which costs more than all rules
+// together on a short text. So there are two forms of a set: one with all rules, for
+// objects that begin as programs do, and one for all others, in which the rules that
+// cannot match there are false from the start, and so is what others ask of the module. A
+// rule keeps its place, and those that build on it see what they would see.
 
 // programMagic is what an object begins with of which the module pe knows anything.
 const programMagic = "MZ"
 
 // withoutPrograms gives the trees of sets as they are compiled for objects that are no
-// programs. It is nil when that would gain nothing: no rule names the module, or one
-// does that may match other objects too, and then kept says which.
+// programs. It is nil when that would gain nothing. kept says which rule, if any, has the
+// module look at all objects after all.
 func withoutPrograms(trees []*tree) (plain map[*tree]*tree, kept *Problem) {
 	plain = make(map[*tree]*tree)
 	gains := false
 	for _, t := range trees {
-		known := gates(t)
-		p := newTree(t.dir)
-		for _, name := range t.sorted() {
-			text := t.files[name]
-			list := tokens(text)
-			if !usesPE(list) {
-				p.files[name] = text
-				continue
-			}
-			var keeper string
-			if p.files[name], keeper = known.strip(text, list); keeper != "" {
-				return nil, &Problem{File: t.place(name), Warning: true, Message: fmt.Sprintf(
-					"rule %q names the module pe and may match what is no program: so the module looks at every object, which takes longer than a thousand rules", keeper)}
-			}
-			gains = true
-		}
+		p, keeper, gained := gates(t).without(t)
 		plain[t] = p
+		gains = gains || gained
+		if keeper != nil && kept == nil {
+			kept = keeper
+		}
 	}
 	if !gains {
-		return nil, nil
+		return nil, kept
 	}
-	return plain, nil
+	return plain, kept
 }
 
 // usesPE reports whether the module is named.
@@ -66,61 +55,237 @@ func imports(list []token, i int, module string) bool {
 	return list[i].is("import") && i+1 < len(list) && list[i+1].text == `"`+module+`"`
 }
 
-// gated knows which rules of a tree match programs only.
-type gated map[string]bool
+// gated knows which rules of a tree match programs only, and asks libyara where it is not
+// plain to see.
+type gated struct {
+	rules map[string]bool
+	asked map[string]bool // see never
+}
 
-// gates finds the rules of a tree that match programs only.
+// gates finds the rules of a tree that match programs only. Of several that have one
+// name, which a file may declare that is not admitted, all have to.
 func gates(t *tree) gated {
 	var all []declared
 	for _, name := range t.sorted() {
 		all = append(all, declarations(tokens(t.files[name]))...)
 	}
-	known := gated{}
+	g := gated{asked: map[string]bool{}}
 	for range 4 { // rules build on rules, a few deep
+		found := map[string]bool{}
 		for _, d := range all {
-			known[d.name] = known.only(d.condition, d.strings)
+			only, before := g.only(d.condition, d.strings), true
+			if was, again := found[d.name]; again {
+				before = was
+			}
+			found[d.name] = only && before
 		}
+		g.rules = found
 	}
-	return known
+	return g
 }
 
-// strip makes the rules false that name the module and match programs only, and
-// takes its import out. keeper is another rule that names it.
-func (g gated) strip(text string, list []token) (stripped, keeper string) {
+// edit is a change of a source.
+type edit struct {
+	start, end int
+	by         string
+}
+
+// without gives the tree as it is for what is no program. keeper is about a rule that names
+// the module pe still; gained tells that there is less to do.
+func (g gated) without(t *tree) (plain *tree, keeper *Problem, gained bool) {
+	edits, imports := map[string][]edit{}, map[string][]edit{}
+	stripped, all, named := 0, 0, false
+	for _, name := range t.sorted() {
+		list := tokens(t.files[name])
+		for i := range list {
+			if importsPE(list, i) {
+				imports[name] = append(imports[name], edit{start: list[i].start, end: list[i+1].end()})
+			}
+		}
+		for _, d := range declarations(list) {
+			all++
+			switch asks := usesPE(d.condition); {
+			case g.rules[d.name]:
+				edits[name] = append(edits[name], edit{d.start, d.end, "{ condition: false }"})
+				stripped++
+				named = named || asks
+			case asks:
+				made := g.reduce(d.condition)
+				edits[name] = append(edits[name], made...)
+				named = true
+				if keeper == nil && usesPE(outside(d.condition, made)) {
+					keeper = &Problem{File: t.place(name), Warning: true, Message: fmt.Sprintf(
+						"rule %q names the module pe and may match what is no program: so the module looks at every object, which takes longer than a thousand rules", d.name)}
+				}
+			}
+		}
+	}
+	plain = newTree(t.dir)
+	for name, text := range t.files {
+		if keeper == nil {
+			edits[name] = append(edits[name], imports[name]...)
+		}
+		plain.files[name] = edited(text, edits[name])
+	}
+	return plain, keeper, named && keeper == nil || stripped > all/10
+}
+
+// edited makes changes, which do not overlap. Lines keep their numbers.
+func edited(text string, edits []edit) string {
+	slices.SortFunc(edits, func(a, b edit) int { return a.start - b.start })
 	var b strings.Builder
 	at := 0
-	replace := func(start, end int, by string) {
-		b.WriteString(text[at:start])
-		// Lines keep their numbers.
-		b.WriteString(by + strings.Repeat("\n", strings.Count(text[start:end], "\n")))
-		at = end
-	}
-	rules := declarations(list)
-	for i, t := range list {
-		if importsPE(list, i) {
-			replace(t.start, list[i+1].end(), "")
-		}
-		if len(rules) == 0 || t.start != rules[0].start {
-			continue
-		}
-		d := rules[0]
-		rules = rules[1:]
-		switch {
-		case !usesPE(d.condition):
-		case g[d.name]:
-			replace(d.start, d.end, "{ condition: false }")
-		default:
-			return "", d.name
-		}
+	for _, e := range edits {
+		b.WriteString(text[at:e.start])
+		b.WriteString(e.by + strings.Repeat("\n", strings.Count(text[e.start:e.end], "\n")))
+		at = e.end
 	}
 	b.WriteString(text[at:])
-	return b.String(), ""
+	return b.String()
+}
+
+// outside gives the tokens that changes leave.
+func outside(list []token, edits []edit) (left []token) {
+	for _, t := range list {
+		if !slices.ContainsFunc(edits, func(e edit) bool { return t.start >= e.start && t.start < e.end }) {
+			left = append(left, t)
+		}
+	}
+	return left
+}
+
+// reduce makes false in a condition what only asks the module pe about a program. What
+// names strings stays: each of a rule's has to be named.
+func (g gated) reduce(c []token) (edits []edit) {
+	c = unwrapped(c)
+	if g.never(c) {
+		return []edit{{c[0].start, c[len(c)-1].end(), "false"}}
+	}
+	for _, word := range []string{"or", "and"} {
+		if parts := split(c, word); len(parts) > 1 {
+			for _, part := range parts {
+				edits = append(edits, g.reduce(part)...)
+			}
+			return edits
+		}
+	}
+	if place := placed(c); g.nowhere(place) {
+		return []edit{{place[0].start, place[len(place)-1].end(), "filesize"}} // where no string is
+	}
+	return nil
+}
+
+// placed gives what stands behind "at" in a condition like "$a at 0".
+func placed(c []token) []token {
+	if len(c) < 3 || !strings.HasPrefix(c[0].text, "$") || !c[1].is("at") {
+		return nil
+	}
+	return c[2:]
+}
+
+// nowhere reports whether a number that only the module pe can tell is unknown of what is
+// no program.
+func (g gated) nowhere(number []token) bool {
+	if !closed(number) {
+		return false
+	}
+	n := "(" + written(number) + ")"
+	return g.ask(n + " >= 0 or " + n + " < 0")
+}
+
+// never reports whether a condition asks nothing but the module pe, and does not hold of
+// what is no program.
+func (g gated) never(c []token) bool { return closed(c) && g.ask(written(c)) }
+
+// ask has libyara say whether a condition that asks nothing but the module pe holds of what
+// is no program: it knows which of the module's values are unknown then, and what comes of
+// those.
+func (g gated) ask(condition string) (never bool) {
+	never, known := g.asked[condition]
+	if !known {
+		never = holdsNever(condition)
+		g.asked[condition] = never
+	}
+	return never
+}
+
+// holdsNever compiles a condition and tries it on objects that are no programs. Of them
+// the module pe knows the same, whatever they are.
+func holdsNever(condition string) bool {
+	c, err := newCompiler()
+	if err != nil {
+		return false
+	}
+	defer c.close()
+	if c.AddString(`import "pe" rule r { condition: `+condition+` }`, localSet) != nil {
+		return false
+	}
+	r, err := c.GetRules()
+	if err != nil {
+		return false
+	}
+	defer r.Destroy()
+	s, err := newScanner(r)
+	if err != nil {
+		return false
+	}
+	defer s.Destroy()
+	h, err := newHits(1)
+	if err != nil {
+		return false
+	}
+	defer h.free()
+	for _, object := range []string{"", "text", strings.Repeat("PE\x00\x00 and more of it ", 100)} {
+		if scan(s.SetTimeout(probeTime), []byte(object), h) != nil || len(h.rules()) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// words of a condition that ask nothing of an object.
+var words = strings.Fields(`and or not for any all none of in contains icontains startswith istartswith
+	endswith iendswith iequals matches defined true false`)
+
+// closed reports whether a condition asks the module pe, and nothing of the object beside:
+// no strings, no other modules and rules, no variables but its own.
+func closed(c []token) bool {
+	asks := false
+	var own []string // variables of loops
+	for i, t := range c {
+		switch {
+		case t.kind != wordToken || i > 0 && c[i-1].is(".") || slices.Contains(words, t.text) || slices.Contains(own, t.text):
+		case t.text[0] >= '0' && t.text[0] <= '9':
+		case t.is("pe") && i+1 < len(c) && c[i+1].is("."):
+			asks = true
+		case i > 1 && c[i-2].is("for") && i+1 < len(c) && c[i+1].is("in"):
+			own = append(own, t.text)
+		default:
+			return false
+		}
+	}
+	return asks
+}
+
+// written gives tokens as text.
+func written(list []token) string {
+	var b strings.Builder
+	for i, t := range list {
+		if i > 0 && t.kind != signToken && list[i-1].kind != signToken {
+			b.WriteByte(' ')
+		}
+		b.WriteString(t.text)
+	}
+	return b.String()
 }
 
 // only reports whether a condition can hold of programs only: where it names one
 // thing that holds of nothing else, and all that it asks for beside.
 func (g gated) only(condition []token, strs map[string][]token) bool {
 	condition = unwrapped(condition)
+	if g.never(condition) {
+		return true
+	}
 	if either := split(condition, "or"); len(either) > 1 {
 		return !slices.ContainsFunc(either, func(part []token) bool { return !g.only(part, strs) })
 	}
@@ -136,17 +301,15 @@ func (g gated) asksForProgram(c []token, strs map[string][]token) bool {
 	case len(c) == 0:
 		return false
 	case len(c) == 1:
-		return g[c[0].text]
+		return g.rules[c[0].text]
 	case isText(c, "uint16", "(", "0", ")", "=", "="):
 		return isNumber(c[6:], 0x5a4d)
 	case isText(c, "uint16be", "(", "0", ")", "=", "="):
 		return isNumber(c[6:], 0x4d5a)
 	case len(c) == 3 && isText(c[1:], "at", "0"):
 		return beginsProgram(strs[c[0].text])
-	case isText(c, "pe", ".", "imphash", "(", ")", "=", "="):
-		return len(c) == 8 && c[7].kind == stringToken
 	}
-	return isText(c, "pe", ".", "is_pe") && len(c) == 3
+	return g.nowhere(placed(c))
 }
 
 // isText reports whether tokens begin with these words and signs.

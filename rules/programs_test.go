@@ -31,20 +31,36 @@ func TestConditionsThatOnlyProgramsMeet(t *testing.T) {
 		{`IsDeep and pe.is_dll()`, true},
 		{`for any i in (0..pe.number_of_sections) : (pe.sections[i].name == "x") and uint16(0) == 0x5A4D`, true},
 
+		{`uint16(0) != 0x5A4D and pe.is_dll()`, true},
+		{`not pe.number_of_signatures > 0 and $a`, true}, // what is unknown stays so
+		{`not pe.imphash() == "f34d5f2d4577ed6d9ceec516c1f5a744" and $a`, true},
+		{`pe.number_of_sections > 1 and $a`, true},
+		{`pe.version_info["InternalName"] contains "X" and any of them`, true},
+		{`(pe.is_64bit() or pe.is_32bit()) and $a`, true},
+		{`pe.characteristics & pe.DLL and $a`, true},
+		{`pe.rich_signature.toolid(170, 40219) and $a`, true},
+		{`for any i in (0..pe.number_of_signatures - 1) : (pe.signatures[i].subject contains "X")`, true},
+		{`$a at pe.entry_point and $b`, true},
+		{`$a at 0 and pe.exports("x")`, true},
+		{`$a and (pe.exports("x") or pe.exports("y")) and not pe.is_dll()`, true},
+
 		{`uint16(0) == 0x5A4D or $a`, false},
 		{`uint16(0) == 0x5A4D and $a or $b`, false},
 		{`not uint16(0) == 0x5A4D`, false},
-		{`uint16(0) != 0x5A4D and pe.is_dll()`, false},
 		{`uint16(2) == 0x5A4D and $a`, false},
 		{`uint32(0) == 0x5A4D and $a`, false},
 		{`uint16(0) == 0x5A4D + 1 and $a`, false},
 		{`not pe.is_pe and $a`, false},
 		{`pe.is_pe == 0 and $a`, false},
-		{`pe.number_of_sections > 1 and $a`, false},
-		{`$a at 0 and pe.exports("x")`, false},
-		{`$wide at 0 and pe.exports("x")`, false},
-		{`$mz in (0..10) and pe.exports("x")`, false},
-		{`IsText and pe.is_dll()`, false},
+		{`$wide at 0`, false},
+		{`$mz in (0..10)`, false},
+		{`IsText`, false},
+		{`pe.is_dll() or $a`, false},
+		{`not (pe.is_pe and $a)`, false},
+		{`pe.DLL == 0x2000 and $a`, false},
+		{`filesize > pe.overlay.offset`, false}, // it is, but libyara cannot be asked
+		{`pe.number_of_sections == #a`, false},
+		{`extension == "exe" and not pe.is_pe`, false},
 		{`$a and any of them`, false},
 		{`for any i in (0..2) : (uint16(0) == 0x5A4D or $a)`, false},
 		{``, false},
@@ -55,7 +71,7 @@ private rule IsProgram { condition: uint16(0) == 0x5A4D }
 private rule IsDeep { condition: $x and IsProgram }
 private rule IsText { condition: filesize > 3 }
 rule R { strings: $mz = "MZ" $hex = { 4d 5A ?? } $a = "MZab" $wide = "MZ" wide $b = /x}{"/ condition: ` + tt.condition + ` }`
-		if got := gates(src)["R"]; got != tt.only {
+		if got := gates(src).rules["R"]; got != tt.only {
 			t.Errorf("%s: only programs: %v", tt.condition, got)
 		}
 	}
@@ -93,11 +109,50 @@ rule After { condition: not Gone and filesize > 0 }
 	}
 }
 
+// TestWhatIsAskedOfProgramsGoes reduces conditions that hold of other objects too.
+func TestWhatIsAskedOfProgramsGoes(t *testing.T) {
+	for _, tt := range []struct{ condition, want string }{
+		{`$a or pe.exports("x")`, `$a or false`},
+		{`(uint16(0) == 0x5A4D and (pe.imphash() == "x" or 1 of them)) or (2 of them)`, `(uint16(0) == 0x5A4D and (false or 1 of them)) or (2 of them)`},
+		{`$a at pe.entry_point or $b`, `$a at filesize or $b`},
+		{`(pe.is_dll() and not pe.is_64bit()) or $a or $b`, `(false) or $a or $b`},
+		{`not pe.is_pe and $a`, ``},
+		{`filesize > pe.overlay.offset or $a`, ``},
+	} {
+		tr := newTree("")
+		src := `import "pe" rule R { strings: $a = "aaa" $b = "bbb" condition: ` + tt.condition + ` }`
+		tr.files["a.yar"] = src
+		plain, kept := withoutPrograms([]*tree{tr})
+		if tt.want == "" {
+			if kept == nil || !strings.Contains(kept.Message, `rule "R"`) || plain != nil {
+				t.Errorf("%s: kept %v, plain %v", tt.condition, kept, plain)
+			}
+			continue
+		}
+		want := strings.Replace(strings.Replace(src, tt.condition, tt.want, 1), `import "pe"`, "", 1)
+		if kept != nil || plain == nil || plain[tr].files["a.yar"] != want {
+			t.Errorf("%s: kept by %v, got %v, want %q", tt.condition, kept, plain, want)
+		}
+	}
+}
+
+// TestARuleThatIsDeclaredTwice keeps what one of its declarations may match.
+func TestARuleThatIsDeclaredTwice(t *testing.T) {
+	const only, any = `rule R { condition: uint16(0) == 0x5A4D }`, `rule R { condition: filesize > 3 }`
+	for _, sources := range [][2]string{{only, any}, {any, only}} {
+		tr := newTree("")
+		tr.files["a.yar"], tr.files["b.yar"] = sources[0], sources[1]
+		if gates(tr).rules["R"] {
+			t.Error("it is taken to match programs only")
+		}
+	}
+}
+
 func TestWhatMayMatchAnythingKeepsOneForm(t *testing.T) {
 	for src, keeper := range map[string]string{
-		`import "pe" rule A { condition: pe.number_of_sections < 2 or filesize > 3 }`:                              `rule "A"`,
-		`rule A { condition: filesize > 3 }`:                                                                       "",
-		`import "pe" rule A { condition: uint16(0) == 0x5A4D and pe.is_dll() } rule B { condition: not pe.is_pe }`: `rule "B"`,
+		`rule A { condition: filesize > 3 }`: "",
+		`import "pe" rule A { condition: uint16(0) == 0x5A4D and pe.is_dll() } rule B { condition: not pe.is_pe } rule C { condition: true }` + strings.Repeat(" ", 3) +
+			`rule D { condition: true } rule E { condition: true } rule F { condition: true } rule G { condition: true } rule H { condition: true } rule I { condition: true } rule J { condition: true } rule K { condition: true }`: `rule "B"`,
 	} {
 		tr := newTree("")
 		tr.files["a.yar"] = src
@@ -123,7 +178,11 @@ rule Imphash { strings: $a = "o" condition: pe.imphash() == "f34d5f2d4577ed6d9ce
 private rule Program { condition: uint16(0) == 0x5A4D }
 rule Sections { condition: Program and pe.number_of_sections >= 0 }
 rule Other { condition: not Program and filesize > 0 }
-rule Many { strings: $a = "a" condition: #a > 3 }`
+rule Many { strings: $a = "a" condition: #a > 3 }
+rule Signed { strings: $a = "o" condition: $a and not pe.number_of_signatures > 0 }
+rule Entry { strings: $a = "a" condition: $a at pe.entry_point or #a > 5 }
+rule Either { strings: $a = "a" $b = "o" condition: (Program and (pe.exports("x") or $a)) or all of them }
+rule Versions { condition: for any i in (0..pe.number_of_sections - 1) : (pe.sections[i].name == ".text") }`
 	two, err := Compile(rulestest.Heavy(400), strings.TrimPrefix(more, `import "pe"`))
 	if err == nil && two.rules.plain == nil {
 		t.Fatal("the set has one form")
