@@ -74,9 +74,8 @@ func serve(load loader) int {
 	closeInherited()
 	// What lists processes by their short names shows this instead of "exe".
 	_ = os.WriteFile("/proc/self/comm", []byte("kiyome-worker"), 0)
-	// One message at a time: more would only cost memory. With a single one, the runtime
-	// would take it away from every call of libyara that lasts 20 µs, and give it back after.
-	runtime.GOMAXPROCS(2)
+	// One message at a time: more would only cost memory.
+	runtime.GOMAXPROCS(1)
 
 	s := server{fd: socketFD, frame: make([]byte, frameHead+frameLimit[kindJob])}
 	e, err := s.enter(load)

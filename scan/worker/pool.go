@@ -41,6 +41,7 @@ type Pool struct {
 	outgoing []*process    // in service until the one that replaces each is ready
 	closed   bool          // nothing new is begun
 	cut      bool          // what runs is not waited for any more
+	watching bool          // for small messages in the queue that wait for long
 	drained  chan struct{} // closed when closed and not busy
 	stats    Stats
 }
@@ -55,7 +56,8 @@ type generation struct {
 // ticket is a place in a queue. What was waited for is sent once; nil when the
 // pool is closed.
 type ticket struct {
-	ready chan *process
+	ready    chan *process
+	patience time.Time // of a small message: when room is made for it; else zero
 }
 
 // run is one scan on its worker.

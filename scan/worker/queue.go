@@ -10,7 +10,7 @@ import (
 
 // The methods here are called with the pool's lock held, but for those that
 // wait (waitWorker, waitLane, await, start, replace) and those that are told of
-// events (turnSlow, makeRoom, lost).
+// events (turnSlow, hurryUp, lost).
 
 const (
 	// smallMessage is the size in bytes up to which a message does not wait for scans that
@@ -37,6 +37,10 @@ func (p *Pool) waitWorker(ctx context.Context, again, small bool) (*process, err
 		return w, nil
 	}
 	t := &ticket{ready: make(chan *process, 1)}
+	if small {
+		t.patience = time.Now().Add(hurry)
+		p.watch()
+	}
 	if again {
 		p.queue = slices.Insert(p.queue, 0, t)
 	} else {
@@ -44,9 +48,6 @@ func (p *Pool) waitWorker(ctx context.Context, again, small bool) (*process, err
 	}
 	p.evictLate()
 	p.mu.Unlock()
-	if small {
-		defer p.insist(t)()
-	}
 	return p.await(ctx, t, func(w *process) {
 		p.queue = remove(p.queue, t)
 		if w != nil {
@@ -56,21 +57,31 @@ func (p *Pool) waitWorker(ctx context.Context, again, small bool) (*process, err
 	})
 }
 
-// insist has room made for a ticket again and again, until stop is called.
-func (p *Pool) insist(t *ticket) (stop func()) {
-	ticker, stopped := time.NewTicker(hurry), make(chan struct{})
-	go func() {
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				p.makeRoom(t)
-			case <-stopped:
-				return
-			}
+// watch sees to it that small messages which wait for long have room made for them.
+func (p *Pool) watch() {
+	if !p.watching {
+		p.watching = true
+		time.AfterFunc(hurry/8, p.hurryUp)
+	}
+}
+
+// hurryUp has room made for each small message that has waited since it was queued, or since
+// that was done last, for long.
+func (p *Pool) hurryUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watching = false
+	now := time.Now()
+	for _, t := range slices.Clone(p.queue) {
+		if t.patience.IsZero() {
+			continue
 		}
-	}()
-	return func() { close(stopped) }
+		p.watch()
+		if now.After(t.patience) {
+			t.patience = now.Add(hurry)
+			p.makeRoom()
+		}
+	}
 }
 
 // waitLane waits for a slow lane of one's own.
@@ -162,12 +173,7 @@ func (p *Pool) turnSlow(r *run) {
 
 // makeRoom counts the scan that has run longest, if it is long, among the slow ones, for a
 // small message that waits.
-func (p *Pool) makeRoom(t *ticket) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !slices.Contains(p.queue, t) {
-		return
-	}
+func (p *Pool) makeRoom() {
 	var longest *run
 	for r := range p.running {
 		if !r.lane && !r.late && time.Since(r.began) >= hurry && (longest == nil || r.began.Before(longest.began)) {
