@@ -48,7 +48,7 @@ type Spool struct {
 
 // place is where the bytes of a message lie.
 type place struct {
-	*Spools
+	spools *Spools
 	memory []byte   // all of them, when it is small
 	file   *os.File // all of them, when it is not
 	taken  int64    // of the room; 0: file is on disk
@@ -56,7 +56,7 @@ type place struct {
 
 // Close gives the bytes back; nobody uses them any more.
 func (p *place) Close() error {
-	p.used.Add(-p.taken)
+	p.spools.used.Add(-p.taken)
 	p.taken, p.memory = 0, nil
 	if p.file == nil {
 		return nil
@@ -72,7 +72,7 @@ const (
 )
 
 // New starts a spool.
-func (s *Spools) New() *Spool { return &Spool{place: place{Spools: s}} }
+func (s *Spools) New() *Spool { return &Spool{place: place{spools: s}} }
 
 // NewSpool starts a spool by itself. What is larger than 8 MiB goes to an unlinked file in dir.
 func NewSpool(dir string) *Spool { return NewSpools(dir, spoolMemory).New() }
@@ -107,8 +107,8 @@ func (s *Spool) provide(need int64) error {
 	}
 	more := (need - s.taken + spoolStep - 1) / spoolStep * spoolStep
 	switch {
-	case need > spoolMemory || !s.take(more):
-		f, err := Unlinked(s.dir)
+	case need > spoolMemory || !s.spools.take(more):
+		f, err := Unlinked(s.spools.dir)
 		return s.move(f, 0, err)
 	case s.file == nil:
 		f, err := memfd()
@@ -131,7 +131,7 @@ func (s *Spool) move(to *os.File, taken int64, err error) error {
 		}
 	}
 	if err != nil {
-		s.used.Add(-taken)
+		s.spools.used.Add(-taken)
 		return err
 	}
 	s.Close()

@@ -20,7 +20,8 @@ import (
 // spool writes pieces into a spool that has room bytes of memory.
 func spool(t *testing.T, room int64, pieces ...string) *Message {
 	t.Helper()
-	s := NewSpools(t.TempDir(), room).New()
+	spools := NewSpools(t.TempDir(), room)
+	s := spools.New()
 	for _, p := range pieces {
 		if n, err := s.Write([]byte(p)); err != nil || n != len(p) {
 			t.Fatalf("wrote %d of %d: %v", n, len(p), err)
@@ -34,7 +35,7 @@ func spool(t *testing.T, room int64, pieces ...string) *Message {
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
-		if used := s.used.Load(); used != 0 {
+		if used := spools.used.Load(); used != 0 {
 			t.Errorf("%d bytes of room are kept", used)
 		}
 	})
