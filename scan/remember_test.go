@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"kiyome/rules"
+	"kiyome/testdata"
 )
 
 func TestWhatIsCleanIsNotMatchedAgain(t *testing.T) {
@@ -40,6 +44,41 @@ func TestWhatIsCleanIsNotMatchedAgain(t *testing.T) {
 				t.Errorf("first %s\nthen %s", describe([]byte(tt.first), first), describe([]byte(tt.second), second))
 			}
 		})
+	}
+}
+
+// TestAnEngineIsNoOtherAfterManyMessages scans all there is with one engine, which goes on
+// with its memory, and each message with a fresh one.
+func TestAnEngineIsNoOtherAfterManyMessages(t *testing.T) {
+	const rule = `rule Eicar { strings: $a = "EICAR-STANDARD-ANTIVIRUS-TEST-FILE" condition: $a }`
+	var mails [][]byte
+	for _, name := range testdata.Names() {
+		mails = append(mails, testdata.MustMail(name))
+	}
+	samples, err := filepath.Glob("../testdata/containers/*")
+	if err != nil || len(samples) == 0 {
+		t.Fatalf("no samples: %v", err)
+	}
+	for i, name := range samples {
+		if i%4 > 0 {
+			continue
+		}
+		if sample, err := os.ReadFile(name); err == nil {
+			mails = append(mails, []byte(mail(multipart("mixed", "b", text("Hello."), attach("sample.bin", string(sample))))))
+		}
+	}
+	one := testEngine(t, Options{}, rule)
+	for i, raw := range mails {
+		fresh, err := NewEngine(one.set, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, want := run(t, one, raw), run(t, fresh, raw)
+		fresh.Close()
+		got.Objects, got.Bytes = want.Objects, want.Bytes // what is known is not matched again
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("message %d of %d bytes:\n%s\nwant %s", i, len(raw), describe(raw, got), describe(raw, want))
+		}
 	}
 }
 
