@@ -8,6 +8,7 @@ import (
 	"mime/quotedprintable"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode/utf8"
 
 	"kiyome/testdata"
@@ -111,12 +112,26 @@ func habits() (all []*base64Reader) {
 func FuzzBase64(f *testing.F) {
 	f.Add("aGVsbG8gd29ybGQ=\r\n", "\r\n")
 	f.Add("aGVs\nbG8g!d29y\nbG Q=aGVs", "")
+	f.Add(strings.Repeat("aGVsbG8gd29ybGQhaGVs=bG8gd29y\n!bGQhIQ\r\n", 1200), "\n")
 	f.Fuzz(func(t *testing.T, text, sep string) {
 		for _, r := range habits() {
 			r.src = []byte(text)
-			got, err := io.ReadAll(r)
-			if err != nil || len(got) > len(text) {
-				t.Fatalf("%d bytes of %d, %v", len(got), len(text), err)
+			large := *r
+			most := r.Len()
+			got, err := io.ReadAll(iotest.HalfReader(r))
+			if err != nil || len(got) > len(text) || len(got) > most {
+				t.Fatalf("%d bytes of %d, at most %d, %v", len(got), len(text), most, err)
+			}
+			// What has much room is decoded in place.
+			b := make([]byte, 2*base64Window)
+			for rest := got; ; {
+				n, err := large.Read(b)
+				if !bytes.HasPrefix(rest, b[:n]) || err != nil && n+len(rest) > 0 {
+					t.Fatalf("%d bytes in place are others, or %d are missing: %v", n, len(rest), err)
+				}
+				if rest = rest[n:]; err != nil {
+					break
+				}
 			}
 		}
 		// What is strict base64 but for what is put between the lines comes out.
@@ -140,9 +155,11 @@ func FuzzQuotedPrintable(f *testing.F) {
 	f.Add("a=3Db=\r\nc =\n=e9 = =zz  \r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		for bad := keptEscape; bad <= noBlanks; bad++ {
-			got, err := io.ReadAll(&quotedReader{src: []byte(text), bad: bad, upper: len(text)%2 == 1})
-			if err != nil || len(got) > len(text) {
-				t.Fatalf("%d bytes of %d, %v", len(got), len(text), err)
+			r := &quotedReader{src: []byte(text), bad: bad, upper: len(text)%2 == 1}
+			most := r.Len()
+			got, err := io.ReadAll(r)
+			if err != nil || len(got) > len(text) || len(got) > most {
+				t.Fatalf("%d bytes of %d, at most %d, %v", len(got), len(text), most, err)
 			}
 		}
 		var b bytes.Buffer
