@@ -213,31 +213,21 @@ func (g gated) ask(condition string) (never bool) {
 // holdsNever compiles a condition and tries it on objects that are no programs. Of them
 // the module pe knows the same, whatever they are.
 func holdsNever(condition string) bool {
-	c, err := newCompiler()
+	t := newTree("")
+	t.files["r"] = `import "pe" rule r { condition: ` + condition + ` }`
+	r, _, bad, err := compileOnce([]*trial{{source: source{t, "r"}, set: localSet}})
+	if bad != nil || err != nil {
+		return false
+	}
+	set := newSet(compiledRules{all: r}, "", nil, newIgnoring())
+	defer set.Close()
+	m, err := set.NewMatcher()
 	if err != nil {
 		return false
 	}
-	defer c.close()
-	if c.AddString(`import "pe" rule r { condition: `+condition+` }`, localSet) != nil {
-		return false
-	}
-	r, err := c.GetRules()
-	if err != nil {
-		return false
-	}
-	defer r.Destroy()
-	s, err := newScanner(r)
-	if err != nil {
-		return false
-	}
-	defer s.Destroy()
-	h, err := newHits(1)
-	if err != nil {
-		return false
-	}
-	defer h.free()
+	defer m.Close()
 	for _, object := range []string{"", "text", strings.Repeat("PE\x00\x00 and more of it ", 100)} {
-		if scan(s.SetTimeout(time.Second), []byte(object), h) != nil || len(h.rules()) > 0 {
+		if found, err := m.Match(Object{Data: []byte(object)}, time.Second); len(found) > 0 || err != nil {
 			return false
 		}
 	}

@@ -66,7 +66,7 @@ func (p *place) Close() error {
 
 const (
 	spoolSmall  = 32 << 10  // bytes up to which a message is small
-	spoolMemory = 8 << 20   // bytes from which a message goes to disk
+	spoolMemory = 8 << 20   // bytes up to which a message lies in memory
 	spoolStep   = 512 << 10 // bytes of room that are asked for at a time
 	spoolFirst  = 8 << 10   // bytes that a message gets at first; when they are full, twice as many
 )

@@ -136,6 +136,12 @@ func (d *Delivery) stage(maildir string, contents []Content) ([]staged, error) {
 // fill writes c, syncs and closes f. A sync that failed is not tried again: the
 // kernel then takes the pages for written, and the second sync would succeed.
 func fill(f openFile, path string, c Content) error {
+	wrote := false
+	defer func() {
+		if !wrote { // c panics: nobody else closes it
+			f.close()
+		}
+	}()
 	n, err := f.write(c)
 	switch {
 	case err != nil:
@@ -145,6 +151,7 @@ func fill(f openFile, path string, c Content) error {
 	default:
 		err = f.sync()
 	}
+	wrote = true
 	return errors.Join(err, f.close())
 }
 

@@ -398,3 +398,34 @@ func TestContentIsGivenTheFile(t *testing.T) {
 		t.Errorf("new: %q", got)
 	}
 }
+
+// panicking is a Content with a fault of ours in it.
+type panicking struct{ text }
+
+func (panicking) WriteTo(io.Writer) (int64, error) { panic("a fault of ours") }
+
+func TestAPanicLeavesNoDescriptor(t *testing.T) {
+	s, dirs := newStore(t, 1)
+	open := func() int {
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("no /proc: ", err)
+		}
+		return len(fds)
+	}
+	before := open()
+	for range 20 {
+		func() {
+			defer func() { _ = recover() }()
+			d := s.Prepare(panicking{message})
+			defer d.Close()
+			_ = d.To(dirs[0])
+		}()
+	}
+	if after := open(); after > before+5 { // others of this process come and go
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+	if got := files(t, dirs[0], "tmp"); len(got) != 0 {
+		t.Errorf("left in tmp: %q", got)
+	}
+}

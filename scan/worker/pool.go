@@ -19,8 +19,8 @@ import (
 // than Options.Slow, or for which a small message has waited for a while, needs a
 // slow lane, of which there are half as many as workers (one at least). Where all
 // lanes are taken it goes on as long as nobody waits; then its worker is taken from
-// it, and it starts over when a lane is free. So slow messages wait for each other and not others for them. A pool of
-// one worker starts another while its one lane is taken.
+// it, and it starts over when a lane is free. So slow messages wait for each other and
+// not others for them. A pool of one worker starts another while its one lane is taken.
 type Pool struct {
 	o         Options
 	starter   starter
